@@ -1,0 +1,51 @@
+"""The table of detectors and how to make one. Importing this package imports no torch.
+
+A new detector is one file, one line here and one paragraph in docs/detectors.md.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from monitor.errors import ConfigError
+
+DETECTORS = {
+    "conv_ae": "monitor.detect.conv_ae:ConvAutoencoder",
+    "deep_svdd": "monitor.detect.deep_svdd:DeepSVDD",
+    "mahalanobis": "monitor.detect.mahalanobis:Mahalanobis",
+    "online_iforest": "monitor.detect.online_iforest:OnlineIsolationForest",
+}
+
+
+def detector_class(name: str) -> Any:
+    """The class called `name` in the table, or the one at a path `module:Class`.
+
+    Raises ConfigError naming the choices where there is no such class.
+    """
+    module, _, attribute = DETECTORS.get(name, name).partition(":")
+    try:
+        return getattr(import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(
+            f"detector {name!r} cannot be loaded ({error}); valid are "
+            f"{', '.join(sorted(DETECTORS))} or 'module:Class' of an importable module"
+        ) from error
+
+
+def build(name: str, shape: tuple[int, ...], **params: Any) -> Any:
+    """Make the detector called `name` for examples of `shape`; ConfigError for unknown params."""
+    try:
+        return detector_class(name)(shape, **params)
+    except TypeError as error:
+        raise ConfigError(f"detector {name!r} does not take {params}: {error}") from error
+
+
+def view_of(name: str) -> str:
+    """What the detector is given: the scaled `window` (C, T), or its `statistics` (C, K)."""
+    return str(getattr(detector_class(name), "view", "window"))
+
+
+def learns_online(name: str) -> bool:
+    """Whether it learns in the stream instead of being trained before."""
+    return hasattr(detector_class(name), "score_learn")

@@ -1,0 +1,1 @@
+"""Work on recorded data: training, replay, evaluation, the demo and the benchmarks."""

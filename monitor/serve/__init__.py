@@ -1,0 +1,1 @@
+"""What the process shows of itself: metrics, health, an API and the operator page."""

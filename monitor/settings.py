@@ -1,0 +1,364 @@
+"""The sections of the configuration, typed and checked; `config.py` reads the file."""
+
+from __future__ import annotations
+
+import re
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
+
+from monitor.notation import Below, BelowLevel, Reference, Seconds, Votes, VotesOf, reference
+
+Probability = Annotated[float, Field(gt=0, lt=1)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=200)]
+
+
+class Settings(BaseModel):
+    """The root of all sections: frozen, and a key that is not known is a mistake."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Security(Settings):
+    """How to talk to a broker; files are PEM."""
+
+    protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
+    username: str | None = None
+    password: SecretStr | None = None
+    ca: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+    key_password: SecretStr | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> Security:
+        if self.protocol.startswith("SASL") and not (
+            self.mechanism and self.username and self.password
+        ):
+            raise ValueError(f"{self.protocol} needs mechanism, username and password")
+        return self
+
+
+class Kafka(Settings):
+    """A consumer group on an Apache Kafka cluster; the topics are those of the streams."""
+
+    bootstrap: Annotated[list[str], Field(min_length=1)]
+    group: str = "monitor"
+    client_id: str = "monitor"
+    start: Literal["earliest", "latest"] = "earliest"
+    session_timeout: Seconds = 10.0
+    max_poll_records: PositiveInt = 2000
+    security: Security = Security()
+
+    @field_validator("bootstrap")
+    @classmethod
+    def _host_and_port(cls, value: list[str]) -> list[str]:
+        for address in value:
+            if not re.fullmatch(r"[^\s:]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}", address):
+                raise ValueError(f"{address!r} is not host:port, such as localhost:9092")
+        return value
+
+
+class Recordings(Settings):
+    """Files played through the embedded log; `speed` 1 is real time, 0 as fast as it goes."""
+
+    paths: Annotated[list[Path], Field(min_length=1)]
+    speed: NonNegativeFloat = 0.0
+    partitions: PositiveInt = 4
+    time_column: str | None = None
+
+
+class SourceConfig(Settings):
+    """Where records come from: exactly one of the two."""
+
+    kafka: Kafka | None = None
+    recordings: Recordings | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> SourceConfig:
+        if (self.kafka is None) == (self.recordings is None):
+            raise ValueError("needs exactly one of kafka, recordings")
+        return self
+
+
+class JsonFormat(Settings):
+    """Where things stand in a JSON (or msgpack) message; paths are dotted, list places are
+    numbers.
+
+    Either `values` leads to an array (one number, `[n]` or `[channel][n]`), or `channels` gives
+    one path for each channel of the stream. `channel` leads to the name of the one channel that
+    `values` is of.
+    """
+
+    values: str | None = "values"
+    channels: dict[str, str] | None = None
+    channel: str | None = None
+    time: str | None = "time"
+    time_unit: Literal["s", "ms", "us", "ns", "iso"] = "s"
+
+    @model_validator(mode="after")
+    def _values_or_channels(self) -> JsonFormat:
+        if self.channels is not None and "values" not in self.model_fields_set:
+            object.__setattr__(self, "values", None)
+        if (self.values is None) == (self.channels is None):
+            raise ValueError("needs exactly one of values, channels")
+        return self
+
+
+class Format(Settings):
+    """How messages are encoded."""
+
+    kind: Literal["float32", "msgpack", "json"] = "float32"
+    paths: JsonFormat = JsonFormat()
+
+
+class WindowConfig(Settings):
+    """How samples become windows. With `input: windows` each message is one, of that length."""
+
+    length: Seconds
+    rate: PositiveFloat
+    channels: Annotated[list[str], Field(min_length=1)]
+    hop: Seconds | None = None
+    lateness: Seconds = 0.0
+    fill: Literal["none", "hold", "linear"] = "none"
+    max_gap: Seconds = 0.0
+    input: Literal["samples", "windows"] = "samples"
+
+    @property
+    def samples(self) -> int:
+        """T, the samples of a window."""
+        return round(self.length * self.rate)
+
+    @property
+    def hop_samples(self) -> int:
+        """Samples from one window's start to the next."""
+        return round((self.length if self.hop is None else self.hop) * self.rate)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(C, T)."""
+        return len(self.channels), self.samples
+
+    @model_validator(mode="after")
+    def _fits(self) -> WindowConfig:
+        if not 2 <= self.samples <= 1_000_000:
+            raise ValueError(f"length x rate is {self.samples} samples; 2 to 1000000 are valid")
+        if not 1 <= self.hop_samples <= self.samples:
+            raise ValueError(f"hop is {self.hop_samples} samples; 1 to {self.samples} are valid")
+        if len(set(self.channels)) != len(self.channels):
+            raise ValueError(f"channels {self.channels} name one twice")
+        return self
+
+
+class Use(Settings):
+    """One detector of a rule: the short form `conv_ae:pumps@production`, or with its parameters."""
+
+    detector: str
+    params: dict[str, Any] = {}
+
+    @property
+    def reference(self) -> Reference:
+        """The parsed `detector`."""
+        return reference(self.detector)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, value: Any) -> Any:
+        return {"detector": value} if isinstance(value, str) else value
+
+    @field_validator("detector")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        reference(value)
+        return value
+
+
+class ModelRule(Settings):
+    """Which detectors the sensors with a matching name get; the first rule that matches wins."""
+
+    match: str = "*"
+    use: Annotated[list[Use], Field(min_length=1)]
+
+    @field_validator("use")
+    @classmethod
+    def _distinct(cls, value: list[Use]) -> list[Use]:
+        labels = [use.reference.label for use in value]
+        if len(set(labels)) != len(labels):
+            raise ValueError(f"detectors {labels} name one twice; give each sensor one of a kind")
+        return value
+
+
+class ThresholdConfig(Settings):
+    """The rolling percentile of each sensor and detector.
+
+    `cap` times the threshold is the most that a flagged score may add; `adopt` flagged windows in
+    a row make the new level the normal one; `warm_up` is the number of scores before a detector
+    without calibration may call anything anomalous.
+    """
+
+    quantile: Probability = 0.995
+    window: Annotated[int, Field(ge=16, le=1_000_000)] = 2048
+    floor: PositiveFloat = 1e-6
+    cap: Annotated[float, Field(ge=1.5)] = 2.0
+    adopt: PositiveInt = 500
+    warm_up: PositiveInt = 200
+    margin: Annotated[float, Field(ge=1.0)] = 1.0
+
+
+class AlertConfig(Settings):
+    """When windows become an alert. `severity` gives the score from which on each one holds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    votes: PositiveInt = 1
+    raise_: Annotated[VotesOf, Field(alias="raise", validate_default=True)] = Votes(3, 5)
+    clear: Annotated[BelowLevel, Field(validate_default=True)] = Below(5, 0.9)
+    cool_down: Seconds = 0.0
+    silence: Seconds | None = None
+    severity: dict[Literal["info", "warning", "critical"], PositiveFloat] = {
+        "warning": 1.0,
+        "critical": 3.0,
+    }
+
+
+class Asset(Settings):
+    """Labels for the sensors with a matching name; every matching entry adds its own."""
+
+    match: str = "*"
+    labels: dict[Name, str]
+
+
+class StreamConfig(Settings):
+    """One kind of data: its topics, its messages, its windows, its detectors, its alerts."""
+
+    topics: Annotated[list[Name], Field(min_length=1)]
+    format: Format = Format()
+    sensor: Annotated[str, Field(pattern=r"^(key|topic|header:.+|payload:.+)$")] = "key"
+    window: WindowConfig
+    models: Annotated[list[ModelRule], Field(min_length=1)]
+    unknown_sensors: Literal["group", "warm_up", "reject"] = "group"
+    warm_up: PositiveInt = 60
+    threshold: ThresholdConfig = ThresholdConfig()
+    alert: AlertConfig = AlertConfig()
+    assets: list[Asset] = []
+
+    @field_validator("format", mode="before")
+    @classmethod
+    def _short_format(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"kind": value}
+        if isinstance(value, dict) and len(value) == 1 and "kind" not in value:
+            ((kind, paths),) = value.items()
+            return {"kind": kind, "paths": paths or {}}
+        return value
+
+    @model_validator(mode="after")
+    def _votes_possible(self) -> StreamConfig:
+        fewest = min(len(rule.use) for rule in self.models)
+        if self.alert.votes > fewest:
+            raise ValueError(f"alert.votes is {self.alert.votes} but a rule has {fewest} detectors")
+        return self
+
+    def rule_of(self, sensor: str) -> int | None:
+        """The place of the first rule that matches the sensor's name."""
+        found = (i for i, rule in enumerate(self.models) if fnmatchcase(sensor, rule.match))
+        return next(found, None)
+
+    def labels_of(self, sensor: str) -> dict[str, str]:
+        """The asset labels of a sensor."""
+        found: dict[str, str] = {}
+        for asset in self.assets:
+            if fnmatchcase(sensor, asset.match):
+                found.update(asset.labels)
+        return found
+
+
+class JsonLines(Settings):
+    """Everything as one JSON object a line: alerts, and if asked scores."""
+
+    path: Path
+    scores: bool = False
+
+
+class KafkaTopics(Settings):
+    """Topics to write to; the broker is the source's unless another is named."""
+
+    alerts: Name = "monitor.alerts"
+    scores: Name | None = None
+    dead_letters: Name | None = None
+    broker: Kafka | None = None
+
+
+class SinkConfig(Settings):
+    """One place for results: `log`, `jsonl` or `kafka`."""
+
+    log: bool | None = None
+    jsonl: JsonLines | None = None
+    kafka: KafkaTopics | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, value: Any) -> Any:
+        return {value: True} if value == "log" else {"kafka": {}} if value == "kafka" else value
+
+    @model_validator(mode="after")
+    def _one(self) -> SinkConfig:
+        if sum(x is not None for x in (self.log, self.jsonl, self.kafka)) != 1:
+            raise ValueError("needs exactly one of log, jsonl, kafka")
+        return self
+
+
+class SnapshotConfig(Settings):
+    """Where the state of partitions is kept; several hosts need a shared folder."""
+
+    directory: Path = Path("state")
+    every: Seconds = 60.0
+    keep: Annotated[int, Field(ge=2)] = 3
+
+
+class ScoringConfig(Settings):
+    """`chunk` is the fixed size of every model call; `backend` auto takes ONNX Runtime if it is
+    there.
+    """
+
+    chunk: Annotated[int, Field(ge=1, le=4096)] = 64
+    backend: Literal["auto", "torch", "onnx"] = "auto"
+
+
+class ServeConfig(Settings):
+    """The page, the API and `/metrics`; `port` 0 takes a free one."""
+
+    address: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 9464
+    max_sensors: PositiveInt = 1000
+
+
+class Config(Settings):
+    """The whole file."""
+
+    source: SourceConfig
+    streams: Annotated[dict[Name, StreamConfig], Field(min_length=1)]
+    models: Path = Path("models")
+    delivery: Literal["at_least_once"] = "at_least_once"
+    commit_every: Seconds = 1.0
+    snapshots: SnapshotConfig = SnapshotConfig()
+    scoring: ScoringConfig = ScoringConfig()
+    sinks: list[SinkConfig] = [SinkConfig(log=True)]
+    serve: ServeConfig | None = ServeConfig()
+
+    def topics(self) -> list[str]:
+        """Every topic of every stream, once."""
+        return sorted({topic for stream in self.streams.values() for topic in stream.topics})

@@ -1,0 +1,1 @@
+"""The data path: records, windows, scores, thresholds, alerts. No I/O, no clock, no torch."""

@@ -1,0 +1,1 @@
+"""Makes and plays data: machines with labelled faults, recordings at a chosen rate."""
