@@ -1,0 +1,49 @@
+"""Bytes -> samples: one decoder for each family of messages, chosen by a stream's settings.
+
+Pure: no clock and no I/O. The formats are described byte by byte in docs/messages.md.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgpack
+import orjson
+
+from monitor.errors import ConfigError
+from monitor.settings import StreamConfig
+from monitor.stream.codec.document import DocumentCodec
+from monitor.stream.codec.float32 import Float32Codec, encode_float32
+from monitor.types import Record, Samples
+
+__all__ = ["Codec", "encode_float32", "make_codec"]
+
+
+class Codec(Protocol):
+    """What turns the messages of one stream into samples."""
+
+    def decode(self, record: Record) -> list[Samples]:
+        """Usually one; the arrays are read-only. Raises DecodeError and nothing else."""
+        ...
+
+
+def make_codec(stream: StreamConfig) -> Codec:
+    """The decoder of a stream's messages. Raises ConfigError where its settings contradict."""
+    if stream.format.kind == "json":
+        return DocumentCodec(stream, _json, "bad_json")
+    if stream.format.kind == "msgpack":
+        return DocumentCodec(stream, _msgpack, "bad_msgpack")
+    if stream.sensor.startswith("payload:"):
+        raise ConfigError(
+            f"sensor: {stream.sensor!r}: a float32 message carries no names; valid are key, "
+            "topic, header:NAME, or format json or msgpack"
+        )
+    return Float32Codec(stream)
+
+
+def _json(data: bytes) -> object:
+    return orjson.loads(data)
+
+
+def _msgpack(data: bytes) -> object:
+    return msgpack.unpackb(data)

@@ -1,0 +1,59 @@
+"""What no message may exceed, and the checks that every format shares."""
+
+from __future__ import annotations
+
+from monitor.errors import ConfigError, DecodeError
+from monitor.settings import WindowConfig
+from monitor.types import Array, Samples
+
+MAX_BYTES = 10_000_000
+MAX_CHANNELS = 1024
+END_OF_TIME = 253_402_300_800.0
+
+
+def check_size(size: int) -> None:
+    """Refuse what is empty (`size` bytes) or larger than any honest message."""
+    if not size:
+        raise DecodeError("empty", "the message has no bytes")
+    if size > MAX_BYTES:
+        raise DecodeError("too_large", f"the message has {size} bytes; at most {MAX_BYTES} fit")
+
+
+def _refuse_time(time: float) -> None:
+    raise DecodeError(
+        "bad_time",
+        f"the first sample's time is {time!r}; valid are 0 to {END_OF_TIME:.0f} s since 1970",
+    )
+
+
+class Shaper:
+    """Checks decoded samples against a stream's window and puts them into `Samples`."""
+
+    def __init__(self, window: WindowConfig) -> None:
+        self.channels = tuple(window.channels)
+        self._count = len(window.channels)
+        self.whole = window.input == "windows"
+        self.shape = window.shape
+        if self._count > MAX_CHANNELS:
+            raise ConfigError(
+                f"window.channels: {len(self.channels)} channels; at most {MAX_CHANNELS} are valid"
+            )
+
+    def samples(self, sensor: str, start: float, data: Array, channel: int = -1) -> Samples:
+        """`data` is `(C, n)`, or `(1, n)` of one channel."""
+        rows, columns = shape = data.shape
+        if not columns:
+            raise DecodeError("empty", "the message has no samples")
+        if self._count == 1:
+            channel = -1
+        if rows != (self._count if channel < 0 else 1) or (self.whole and shape != self.shape):
+            self._refuse(shape, channel)
+        if not 0.0 <= start < END_OF_TIME:
+            _refuse_time(start)
+        return Samples(sensor, start, data, channel, self.whole)
+
+    def _refuse(self, found: tuple[int, ...], channel: int) -> None:
+        wanted = f"{self.shape} (a whole window)" if self.whole else f"({len(self.channels)}, n)"
+        if channel >= 0 and not self.whole:
+            wanted = f"(1, n), being of channel {self.channels[channel]!r} alone"
+        raise DecodeError("wrong_shape", f"the samples have shape {found}, not {wanted}")

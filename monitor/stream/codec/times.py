@@ -1,0 +1,35 @@
+"""The times that messages carry: numbers in four units, ISO 8601 text, msgpack time stamps."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+from typing import Any
+
+import msgpack
+
+from monitor.errors import DecodeError
+
+_PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
+
+
+def seconds_of(value: Any, unit: str) -> float:
+    """Seconds since the epoch; text without a zone is UTC. DecodeError `bad_time` for no time."""
+    if isinstance(value, msgpack.Timestamp):
+        return float(value.to_unix())
+    if unit == "iso" and isinstance(value, str):
+        return _iso(value)
+    if unit != "iso" and type(value) in (int, float) and math.isfinite(value):
+        return float(value / _PER_SECOND[unit])
+    wanted = "ISO 8601 text" if unit == "iso" else f"a number of {unit}"
+    raise DecodeError("bad_time", f"the time is {ascii(value)[:60]}, not {wanted}")
+
+
+def _iso(text: str) -> float:
+    try:
+        time = datetime.fromisoformat(text)
+        return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError) as error:
+        raise DecodeError(
+            "bad_time", f"the time is {ascii(text)[:60]}, not like 2026-01-31T12:00:00.5Z"
+        ) from error
