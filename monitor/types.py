@@ -168,8 +168,8 @@ class Result:
     offsets: Mapping[Partition, int] = field(default_factory=dict)
 
     def since(self, marks: Mapping[Partition, int]) -> Result:
-        """What is not out yet: everything at or past each partition's mark."""
-        if all(mark < 0 for mark in marks.values()):
+        """What is not out yet: everything at or past its partition's mark, if there is one."""
+        if not marks:
             return self
         return Result(
             [s for s in self.scores if s.offset >= marks.get(s.partition, 0)],

@@ -1,0 +1,69 @@
+"""Arrays with one row for each slot, which grow together: how all state of many sensors is kept."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.errors import StateError
+from monitor.types import State
+
+
+class Column(NamedTuple):
+    """What one row holds, and what a new row starts with."""
+
+    dtype: str
+    shape: tuple[int, ...] = ()
+    fill: float | int | bool = 0
+
+
+class Columns:
+    """Named arrays `(capacity, *shape)`; `rows` of them are in use. Growth doubles the capacity."""
+
+    def __init__(self, **columns: Column) -> None:
+        self.rows = 0
+        self._columns = columns
+        self._arrays = {name: self._filled(column, 0) for name, column in columns.items()}
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        return self._arrays[name]
+
+    def reach(self, rows: int) -> None:
+        """Make at least so many rows usable."""
+        capacity = len(next(iter(self._arrays.values())))
+        if rows > capacity:
+            for name, column in self._columns.items():
+                grown = self._filled(column, max(rows, 2 * capacity))
+                grown[:capacity] = self._arrays[name]
+                self._arrays[name] = grown
+        self.rows = max(self.rows, rows)
+
+    def state(self) -> State:
+        """A copy of the rows in use."""
+        return {name: array[: self.rows].copy() for name, array in self._arrays.items()}
+
+    def restore(self, state: State) -> None:
+        """Take over what `state` gave. Raises StateError where names, shapes or types differ."""
+        if state.keys() != self._columns.keys():
+            raise StateError(f"holds {sorted(state)}, expected {sorted(self._columns)}")
+        rows = {len(array) if array.ndim else -1 for array in state.values()}
+        if len(rows) != 1:
+            raise StateError(f"arrays have {sorted(rows)} rows, expected the same number in each")
+        for name, column in self._columns.items():
+            _check(name, state[name], column)
+        self._arrays = {name: np.array(state[name], copy=True) for name in self._columns}
+        self.rows = rows.pop()
+
+    @staticmethod
+    def _filled(column: Column, rows: int) -> NDArray[Any]:
+        return np.full((rows, *column.shape), column.fill, dtype=column.dtype)
+
+
+def _check(name: str, array: NDArray[Any], column: Column) -> None:
+    if array.dtype != np.dtype(column.dtype) or array.shape[1:] != column.shape:
+        raise StateError(
+            f"{name} is {array.dtype} with rows {array.shape[1:]}, "
+            f"expected {column.dtype} with rows {column.shape}"
+        )

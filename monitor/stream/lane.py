@@ -1,0 +1,187 @@
+"""A lane: the sensors of one stream that get the same detectors, and all that is known of them.
+
+`LaneSpec` is what the configuration says and is shared; `LaneState` belongs to one partition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.arrays import fingerprint, put_under, under
+from monitor.errors import StateError
+from monitor.settings import StreamConfig
+from monitor.stream.alarm import Alarm
+from monitor.stream.constants import Constants
+from monitor.stream.recent import Recent
+from monitor.stream.sensors import SensorTable
+from monitor.stream.silence import Silence
+from monitor.stream.threshold import RollingThreshold
+from monitor.stream.window import Windower
+from monitor.types import Labels, Online, Partition, Scorer, State, Stateful
+from monitor.view import LaneView
+
+Number = TypeVar("Number", np.float32, np.float64)
+
+
+@dataclass(frozen=True)
+class OnlineSpec:
+    """How to make an online detector, and what it is given."""
+
+    label: str
+    make: Callable[[], Online]
+    view: str
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class LaneSpec:
+    """What holds for every sensor of the lane. `backend` names what computes the nets, and the
+    fixed size of their calls: scores from another one may differ in the last bits.
+    """
+
+    stream: str
+    match: str
+    settings: StreamConfig
+    scorers: tuple[Scorer, ...]
+    online: tuple[OnlineSpec, ...]
+    backend: str = ""
+
+    @property
+    def name(self) -> str:
+        """Stream and pattern: what the lane is called in a snapshot."""
+        return f"{self.stream}:{self.match}"
+
+    @cached_property
+    def detectors(self) -> tuple[str, ...]:
+        """Labels, the trained ones first."""
+        return (*(s.label for s in self.scorers), *(o.label for o in self.online))
+
+    def fingerprints(self) -> dict[str, str]:
+        """For each part of the state, what it depends on: where that changed, the part is void."""
+        window = fingerprint(self.settings.window.model_dump())
+        level = fingerprint(self.settings.threshold.model_dump(), window)
+        warm = fingerprint(window, str(self.settings.warm_up), self.settings.unknown_sensors)
+        found = {"windower": window, "silence": "", "alarm": "", "constants": warm}
+        for scorer in self.scorers:
+            made = fingerprint(scorer.fingerprint, self.backend, level)
+            found[f"threshold:{scorer.label}"] = made
+        for online in self.online:
+            found[f"online:{online.label}"] = fingerprint(online.fingerprint, window)
+            found[f"threshold:{online.label}"] = fingerprint(online.fingerprint, level)
+        return found
+
+
+class LaneState:
+    """Everything remembered about the sensors of a lane in one partition, in arrays by slot."""
+
+    def __init__(self, spec: LaneSpec) -> None:
+        self.spec = spec
+        settings = spec.settings
+        warm_up = settings.warm_up if settings.unknown_sensors == "warm_up" else 0
+        self.sensors = SensorTable()
+        self.labels: list[Labels] = []
+        self.windower = Windower(settings.window)
+        self.silence = Silence(settings.alert.silence)
+        self.alarm = Alarm(settings.alert)
+        self.constants = Constants(spec.scorers, len(settings.window.channels), warm_up)
+        self.online = [online.make() for online in spec.online]
+        calibrations = [*(s.calibration for s in spec.scorers), *(None for _ in spec.online)]
+        self.thresholds = [RollingThreshold(1, settings.threshold, [c]) for c in calibrations]
+        self.recent = Recent(len(spec.detectors))
+
+    def admit(self, sensor: str) -> int | None:
+        """The slot of a new sensor, or None where the configuration refuses unknown ones."""
+        if self.spec.settings.unknown_sensors == "reject" and not self.constants.known(sensor):
+            return None
+        slot = self.sensors.add(sensor)
+        self._learn_name(slot, sensor)
+        return slot
+
+    def state(self) -> State:
+        """Every part's arrays under its name, and what each part depends on."""
+        found = put_under("sensors", self.sensors.state())
+        for (name, part), made in zip(self._parts(), self._fingerprints(), strict=True):
+            found |= put_under(name, part.state())
+            found[f"{name}/fingerprint"] = np.frombuffer(made.encode(), np.uint8).copy()
+        return found
+
+    def restore(self, state: State) -> list[str]:
+        """Take over what fits. Returns the names of the parts that start warm or empty instead.
+
+        Raises StateError where not even the names of the sensors can be read.
+        """
+        self.sensors.restore(under("sensors", state))
+        for slot, sensor in enumerate(self.sensors):
+            self._learn_name(slot, sensor)
+        lost = []
+        for (name, part), made in zip(self._parts(), self._fingerprints(), strict=True):
+            if not self._take(part, under(name, state), made):
+                lost.append(name)
+        return lost
+
+    def view(self, partition: Partition) -> LaneView:
+        """A copy for people."""
+        sensors = len(self.sensors)
+        times, raw, cuts = self.recent.get(sensors)
+        warm = self.constants.progress(sensors)
+        progress = [_rows(t.progress()[:, 0], sensors) for t in self.thresholds]
+        trained = len(self.spec.scorers)
+        return LaneView(
+            stream=self.spec.stream,
+            partition=partition,
+            detectors=self.spec.detectors,
+            sensors=self.sensors.names,
+            labels=tuple(self.labels),
+            raw=raw[:, -1],
+            threshold=cuts[:, -1],
+            progress=np.stack([p * warm if d < trained else p for d, p in enumerate(progress)], 1),
+            window_end=times[:, -1],
+            last_seen=_rows(self.silence.last_seen, sensors),
+            times=times,
+            values=raw,
+            cuts=cuts,
+        )
+
+    def _learn_name(self, slot: int, sensor: str) -> None:
+        self.constants.add(slot, sensor)
+        self.labels.append(self.spec.settings.labels_of(sensor))
+
+    def _parts(self) -> Sequence[tuple[str, Stateful]]:
+        named: list[tuple[str, Stateful]] = [
+            ("windower", self.windower),
+            ("silence", self.silence),
+            ("alarm", self.alarm),
+            ("constants", self.constants),
+        ]
+        labels = self.spec.detectors
+        named += [(f"threshold:{d}", t) for d, t in zip(labels, self.thresholds, strict=True)]
+        online = labels[len(self.spec.scorers) :]
+        return named + [(f"online:{d}", o) for d, o in zip(online, self.online, strict=True)]
+
+    def _fingerprints(self) -> Sequence[str]:
+        made = self.spec.fingerprints()
+        return [made[name] for name, _ in self._parts()]
+
+    @staticmethod
+    def _take(part: Stateful, state: State, made: str) -> bool:
+        found = state.pop("fingerprint", None)
+        if found is None or bytes(found) != made.encode():
+            return False
+        try:
+            part.restore(state)
+        except StateError:
+            return False
+        return True
+
+
+def _rows(array: NDArray[Number], rows: int) -> NDArray[Number]:
+    """Exactly so many rows; NaN where a sensor has none yet."""
+    padded = np.full((rows, *array.shape[1:]), np.nan, array.dtype)
+    padded[: len(array)] = array[:rows]
+    return padded

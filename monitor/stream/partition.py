@@ -1,0 +1,114 @@
+"""All that is remembered about one partition, its clock and its lanes: what a hand-off moves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from monitor.arrays import put_under, under
+from monitor.errors import DecodeError, StateError
+from monitor.settings import StreamConfig
+from monitor.stream.lane import LaneSpec, LaneState
+from monitor.types import Partition, Record, Samples, State
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A stream as the pipeline runs it: its settings and one lane for each of its rules."""
+
+    name: str
+    settings: StreamConfig
+    lanes: tuple[LaneSpec, ...]
+
+
+@dataclass
+class Inbox:
+    """Messages of one poll, in order; one entry for each run of samples. `lane` and `slot` say
+    whose they are, `time` is that of the last sample and `clock` the partition's with it.
+    """
+
+    lane: list[int] = field(default_factory=list)
+    slot: list[int] = field(default_factory=list)
+    samples: list[Samples] = field(default_factory=list)
+    offset: list[int] = field(default_factory=list)
+    time: list[float] = field(default_factory=list)
+    clock: list[float] = field(default_factory=list)
+
+
+class PartitionState:
+    """Lanes in the order of the configuration; a sensor gets its place with its first message."""
+
+    def __init__(self, partition: Partition, streams: Sequence[Stream]) -> None:
+        self.partition = partition
+        self.lanes = [LaneState(spec) for stream in streams for spec in stream.lanes]
+        self.clock = -np.inf
+        self.next_offset = 0
+        self._first = _first_lanes(streams)
+        self._places: dict[tuple[str, str], tuple[int, int]] = {}
+
+    def knows(self, stream: str, sensor: str) -> bool:
+        """Whether the sensor has a place here."""
+        return (stream, sensor) in self._places
+
+    def take(self, stream: Stream, record: Record, samples: Samples, inbox: Inbox) -> None:
+        """Put samples with their sensor. Raises DecodeError where the sensor has no place here."""
+        place = self._places.get((stream.name, samples.sensor))
+        lane, slot = place or self._admit(stream, samples.sensor)
+        size = samples.data.shape[1]
+        last = size if samples.whole else size - 1
+        time = samples.start + last / stream.settings.window.rate
+        self.clock = max(self.clock, time)
+        inbox.lane.append(lane)
+        inbox.slot.append(slot)
+        inbox.samples.append(samples)
+        inbox.offset.append(record.offset)
+        inbox.time.append(time)
+        inbox.clock.append(self.clock)
+
+    def state(self) -> State:
+        """Every lane's arrays under its name, and the clock."""
+        found: State = {"format": np.array([FORMAT]), "clock": np.array([self.clock])}
+        for lane in self.lanes:
+            found |= put_under(lane.spec.name, lane.state())
+        return found
+
+    def restore(self, state: State) -> list[str]:
+        """Take over what fits; returns a line for each part that does not.
+
+        Raises StateError where the snapshot is not one of ours.
+        """
+        if state.keys() < {"format", "clock"} or state["format"].tolist() != [FORMAT]:
+            raise StateError(f"snapshot of another format; this version reads {FORMAT}")
+        self.clock = float(state["clock"].sum())
+        told = []
+        for index, lane in enumerate(self.lanes):
+            arrays = under(lane.spec.name, state)
+            if not arrays:
+                told.append(f"{lane.spec.name}: not in the snapshot, starts empty")
+                continue
+            told += [f"{lane.spec.name}: {part} starts warm" for part in lane.restore(arrays)]
+            for sensor, slot in lane.sensors.slots.items():
+                self._places[lane.spec.stream, sensor] = (index, slot)
+        return told
+
+    def _admit(self, stream: Stream, sensor: str) -> tuple[int, int]:
+        rule = stream.settings.rule_of(sensor)
+        if rule is None:
+            patterns = ", ".join(repr(spec.match) for spec in stream.lanes)
+            raise DecodeError("no_rule", f"sensor {sensor!r} matches none of {patterns}")
+        lane = self._first[stream.name] + rule
+        slot = self.lanes[lane].admit(sensor)
+        if slot is None:
+            raise DecodeError("unknown_sensor", f"no model was trained on sensor {sensor!r}")
+        self._places[stream.name, sensor] = (lane, slot)
+        return lane, slot
+
+
+def _first_lanes(streams: Sequence[Stream]) -> Mapping[str, int]:
+    """The place of each stream's first lane."""
+    sizes = [len(stream.lanes) for stream in streams]
+    return {s.name: sum(sizes[:i]) for i, s in enumerate(streams)}

@@ -1,0 +1,261 @@
+"""Records in, results out. No I/O, no clock, no thread: the same log gives the same results.
+
+    decode   bytes -> samples, each with its sensor's slot          codec/, partition.py
+    window   samples -> windows on a time grid                      window.py
+    score    trained models, over all lanes and partitions at once  (the scorers)
+    judge    in rounds: online scores, thresholds, alarms           judge.py
+    tell     scores, alerts, notices                                tell.py
+
+Results do not depend on how records are grouped into calls: nets score in calls of one fixed size,
+everything that remembers works in rounds, and all state belongs to one partition.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from monitor.errors import DecodeError
+from monitor.stream.alarm import NOTHING, RESOLVED
+from monitor.stream.judge import judge
+from monitor.stream.lane import LaneState
+from monitor.stream.partition import Inbox, PartitionState, Stream
+from monitor.stream.tell import Found, Told, open_alerts, tell_silence, tell_windows
+from monitor.stream.window import Windows
+from monitor.types import (
+    Alert,
+    Array,
+    Notice,
+    Partition,
+    Record,
+    Rejected,
+    Result,
+    Samples,
+    Scorer,
+    Slots,
+    State,
+)
+from monitor.view import LaneView
+
+
+class Codec(Protocol):
+    """Bytes -> samples; raises DecodeError, never anything else."""
+
+    def decode(self, record: Record) -> Sequence[Samples]: ...
+
+
+class Batch(NamedTuple):
+    """Windows that one lane completed in this call, and what the trained models say of them."""
+
+    told: Told
+    lane: LaneState
+    windows: Windows
+    offsets: list[int]
+    trained: Array
+
+
+Part = tuple[Batch, int, Slots]  # a batch, the place of the model, the windows that are ready
+
+
+class Pipeline:
+    """The whole middle; holds the state of the partitions that are open."""
+
+    def __init__(self, streams: Sequence[Stream], codecs: Mapping[str, Codec]) -> None:
+        self.streams = streams
+        self.codecs = codecs
+        self.partitions: dict[Partition, PartitionState] = {}
+        self.counts: Counter[tuple[str, ...]] = Counter()
+        self.open_alerts: dict[str, Alert] = {}
+        topics = {topic for stream in streams for topic in stream.settings.topics}
+        self._routes = {t: [s for s in streams if t in s.settings.topics] for t in topics}
+
+    def open(self, partition: Partition, state: State | None) -> list[str]:
+        """Begin with a snapshot's state, or empty; returns a line for each part that did not fit.
+
+        Raises StateError, and opens nothing, where the state is not one of ours.
+        """
+        fresh = PartitionState(partition, self._routes.get(partition.topic, []))
+        told = [] if state is None else fresh.restore(state)
+        self.partitions[partition] = fresh
+        for lane in fresh.lanes:
+            self._remember(open_alerts(lane, partition))
+        return told
+
+    def close(self, partition: Partition) -> None:
+        """Forget a partition."""
+        self.partitions.pop(partition, None)
+        gone = [a.id for a in self.open_alerts.values() if a.partition == partition]
+        for alert in gone:
+            del self.open_alerts[alert]
+
+    def process(self, records: Sequence[Record]) -> Result:
+        """All that these records cause; those of one partition in offset order."""
+        told: dict[Partition, Told] = {}
+        inboxes: dict[Partition, Inbox] = {}
+        for record in records:
+            where = record.partition
+            if where not in told:
+                told[where], inboxes[where] = Told(where), Inbox()
+            self._decode(record, inboxes[where], told[where])
+            self.partitions[where].next_offset = record.offset + 1
+        batches = [b for p in inboxes for b in self._windows(inboxes[p], told[p])]
+        self._score(batches)
+        for batch in batches:
+            self._judge(batch)
+        return self._result(told)
+
+    def tick(self, partition: Partition, now: float) -> Result:
+        """Let time pass where no record says so: only silence can come of it."""
+        state = self.partitions[partition]
+        told = Told(partition)
+        for lane in state.lanes:
+            tell_silence(lane, lane.silence.tick(now), [state.next_offset], told)
+        self._remember(told.alerts)
+        return Result(alerts=told.alerts)
+
+    def views(self) -> tuple[LaneView, ...]:
+        """Copies of what is known of every sensor."""
+        return tuple(
+            lane.view(partition)
+            for partition, state in self.partitions.items()
+            for lane in state.lanes
+        )
+
+    def _decode(self, record: Record, inbox: Inbox, told: Told) -> None:
+        state = self.partitions[record.partition]
+        for stream in self._routes[record.partition.topic]:
+            self.counts["messages", stream.name] += 1
+            try:
+                for samples in self.codecs[stream.name].decode(record):
+                    known = state.knows(stream.name, samples.sensor)
+                    state.take(stream, record, samples, inbox)
+                    if not known:
+                        self._greet(stream.name, samples.sensor, record, told)
+            except DecodeError as error:
+                self.counts["messages_invalid", stream.name, error.reason] += 1
+                told.rejected.append(Rejected(record, stream.name, error.reason, error.detail))
+
+    def _greet(self, stream: str, sensor: str, record: Record, told: Told) -> None:
+        """A sensor new to its partition: tell where another partition has it too."""
+        others = [p for p, s in self.partitions.items() if s.knows(stream, sensor)]
+        others.remove(record.partition)
+        if others:
+            self.counts["sensors_in_two_partitions", stream] += 1
+            detail = (
+                f"also comes on partition {others[0].number} of {others[0].topic}: key by sensor"
+            )
+            told.notices.append(
+                Notice(
+                    record.partition,
+                    record.offset,
+                    stream,
+                    sensor,
+                    "sensor_in_two_partitions",
+                    detail,
+                )
+            )
+
+    def _windows(self, inbox: Inbox, told: Told) -> list[Batch]:
+        state = self.partitions[told.partition]
+        lanes = np.array(inbox.lane, np.int64)
+        slots = np.array(inbox.slot, np.int64)
+        times, clock = np.array(inbox.time, np.float64), np.array(inbox.clock, np.float64)
+        found = []
+        for index, lane in enumerate(state.lanes):
+            own = lanes == index
+            changes = lane.silence.observe(np.where(own, slots, -1), times, clock)
+            tell_silence(lane, changes, inbox.offset, told)
+            places = np.flatnonzero(own).tolist()
+            windows = lane.windower.push(slots[own].tolist(), [inbox.samples[i] for i in places])
+            self._count_samples(lane)
+            if len(windows.slots):
+                offsets = [inbox.offset[places[i]] for i in windows.pushed.tolist()]
+                trained = np.full((len(offsets), len(lane.spec.scorers)), np.nan, np.float32)
+                found.append(Batch(told, lane, windows, offsets, trained))
+        return found
+
+    def _count_samples(self, lane: LaneState) -> None:
+        stream, counts = lane.spec.stream, lane.windower.counts
+        for outcome in ("accepted", "late", "duplicate"):
+            self.counts["samples", stream, outcome] += counts[outcome]
+        self.counts["windows_processed", stream, "incomplete"] += counts["incomplete"]
+        counts.clear()
+
+    def _score(self, batches: Sequence[Batch]) -> None:
+        """Each model once, over the windows of all lanes and partitions that use it."""
+        work: dict[int, tuple[Scorer, list[Part]]] = {}
+        for batch in batches:
+            ready = batch.lane.constants.learn(batch.windows.slots, batch.windows.data)
+            places = np.flatnonzero(ready)
+            for m, scorer in enumerate(batch.lane.spec.scorers):
+                work.setdefault(id(scorer), (scorer, []))[1].append((batch, m, places))
+        for scorer, parts in work.values():
+            _score_with(scorer, parts)
+
+    def _judge(self, batch: Batch) -> None:
+        lane, windows = batch.lane, batch.windows
+        length = lane.spec.settings.window.samples / lane.spec.settings.window.rate
+        ends = windows.starts + length
+        judged = judge(lane, windows.slots, windows.data, batch.trained, ends)
+        shares = {
+            row: _shares(lane, windows, row, judged.raw[row] / judged.cuts[row])
+            for row in np.flatnonzero((judged.code != NOTHING) & (judged.code != RESOLVED)).tolist()
+        }
+        found = Found(batch.offsets, windows.slots, ends.tolist(), judged, shares)
+        tell_windows(lane, found, batch.told)
+        self._count_judged(lane, found)
+
+    def _count_judged(self, lane: LaneState, found: Found) -> None:
+        stream = lane.spec.stream
+        self.counts["windows_processed", stream, "scored"] += len(found.offsets)
+        for d, detector in enumerate(lane.spec.detectors):
+            nan = int(np.isnan(found.judged.raw[:, d]).sum())
+            adopted = int(found.judged.adopted[:, d].sum())
+            self.counts["scores_nan", stream, detector] += nan
+            self.counts["thresholds_adopted", stream, detector] += adopted
+
+    def _result(self, told: Mapping[Partition, Told]) -> Result:
+        ordered = [part.in_order() for part in told.values()]
+        alerts = [alert for part in ordered for alert in part.alerts]
+        self._remember(alerts)
+        return Result(
+            scores=[score for part in ordered for score in part.scores],
+            alerts=alerts,
+            rejected=[rejected for part in ordered for rejected in part.rejected],
+            notices=[notice for part in ordered for notice in part.notices],
+            offsets={p: self.partitions[p].next_offset for p in told},
+        )
+
+    def _remember(self, alerts: Sequence[Alert]) -> None:
+        for alert in alerts:
+            if alert.phase == "resolved":
+                self.open_alerts.pop(alert.id, None)
+            else:
+                self.open_alerts[alert.id] = alert
+
+
+def _score_with(scorer: Scorer, parts: Sequence[Part]) -> None:
+    """One call for all parts, then each gets its scores back."""
+    data = [batch.windows.data[places] for batch, _, places in parts]
+    constants = [
+        batch.lane.constants.of(batch.windows.slots[places], m) for batch, m, places in parts
+    ]
+    scores = scorer.score(np.concatenate(data), np.concatenate(constants))
+    at = 0
+    for batch, m, places in parts:
+        batch.trained[places, m] = scores[at : at + len(places)]
+        at += len(places)
+
+
+def _shares(lane: LaneState, windows: Windows, row: int, values: Array) -> dict[str, float]:
+    """Each channel's share, by the model that is surest among those that can say."""
+    slots, data = windows.slots[row : row + 1], windows.data[row : row + 1]
+    for m in np.argsort(-values[: len(lane.spec.scorers)]).tolist():
+        found = lane.spec.scorers[m].contributions(data, lane.constants.of(slots, m))[0]
+        if found.sum() > 0:
+            channels = lane.spec.settings.window.channels
+            return dict(zip(channels, np.round(found, 6).tolist(), strict=True))
+    return {}
