@@ -251,8 +251,8 @@ class Scorer(Protocol):
     """A trained model as the pipeline sees it: raw windows in, scores out, always in calls of one
     fixed size, so a score does not depend on what else was waiting.
 
-    `calibration` holds ascending quantiles of the scores of held-out normal windows. `constants` are
-    `(2, C)`: the centre and the scale of each channel.
+    `calibration` holds ascending quantiles of the scores of held-out normal windows. `constants`
+    are `(2, C)`: the centre and the scale of each channel.
     """
 
     label: str
@@ -270,7 +270,7 @@ class Scorer(Protocol):
         ...
 
     def contributions(self, x: Array, constants: Array) -> Array:
-        """`(N, C, T), (N, 2, C) -> (N, C)`: as in Explainer; all 0 where the detector cannot say."""
+        """`(N, C, T), (N, 2, C) -> (N, C)`: as in Explainer; 0 where the detector cannot say."""
         ...
 
 
