@@ -1,0 +1,175 @@
+"""Runs a net in ONNX Runtime: two to six times as fast as torch for small calls.
+
+The graph is written layer by layer, in memory, for one fixed shape: no exporter, no file. The
+extra `fast` installs what it needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+
+from monitor.detect.nets import Crop, Distance, Pad, Residual
+from monitor.errors import ConfigError, ModelError
+from monitor.types import Array
+
+try:
+    import onnx
+    import onnxruntime
+
+    _INSTALLED = True
+except ImportError:  # the extra `fast` is not there
+    _INSTALLED = False
+
+_OPSET = 17
+_IR_VERSION = 8
+
+
+def available() -> bool:
+    """Whether ONNX Runtime can be used here."""
+    return _INSTALLED
+
+
+class OnnxProgram:
+    """A head of `nets.py` as a session on one thread, for examples of one fixed shape.
+
+    Raises ConfigError where onnx or onnxruntime is not installed.
+    """
+
+    def __init__(self, head: Residual | Distance, shape: tuple[int, ...]) -> None:
+        if not available():
+            raise ConfigError(
+                "backend 'onnx' needs the packages onnx and onnxruntime (pip install "
+                "'monitor[fast]'); valid without them are 'auto' and 'torch'"
+            )
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        self._session = onnxruntime.InferenceSession(
+            _Graph(shape).model(head), options, providers=["CPUExecutionProvider"]
+        )
+
+    def __call__(self, x: Array) -> Array:
+        """`(N, *shape) -> (N, P)`."""
+        (parts,) = self._session.run(None, {"x": x})
+        return np.asarray(parts, np.float32)
+
+
+class _Graph:
+    """Nodes and constants, in order; each method takes the name of a value and returns another."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.shape = shape
+        self.nodes: list[Any] = []
+        self.constants: list[Any] = []
+
+    def model(self, head: Residual | Distance) -> bytes:
+        """The whole model, input `x`, output the last node's."""
+        value = self.residual(head) if isinstance(head, Residual) else self.distance(head)
+        kind = onnx.TensorProto.FLOAT
+        graph = onnx.helper.make_graph(
+            self.nodes,
+            "monitor",
+            [onnx.helper.make_tensor_value_info("x", kind, self.shape)],
+            [onnx.helper.make_tensor_value_info(value, kind, None)],
+            self.constants,
+        )
+        opsets = [onnx.helper.make_opsetid("", _OPSET)]
+        model = onnx.helper.make_model(graph, opset_imports=opsets, ir_version=_IR_VERSION)
+        return bytes(model.SerializeToString())
+
+    def residual(self, head: Residual) -> str:
+        difference = self.add("Sub", [self.sequence(head.net), "x"])
+        square = self.add("Mul", [difference, difference])
+        axes = list(range(2, len(self.shape)))
+        mean = self.add("ReduceMean", [square], axes=axes, keepdims=0)
+        return self.add("Mul", [mean, self.constant(head.weight)])
+
+    def distance(self, head: Distance) -> str:
+        difference = self.add("Sub", [self.sequence(head.net), self.constant(head.centre)])
+        square = self.add("Mul", [difference, difference])
+        return self.add("Mul", [square, self.constant(head.weight)])
+
+    def sequence(self, net: nn.Sequential) -> str:
+        value = "x"
+        for layer in net:
+            if type(layer) not in _LAYERS:
+                known = ", ".join(sorted(kind.__name__ for kind in _LAYERS))
+                raise ModelError(f"{type(layer).__name__} cannot run in ONNX; valid are {known}")
+            value = _LAYERS[type(layer)](self, layer, value)
+        return value
+
+    def add(self, operator: str, inputs: Sequence[str], **attributes: Any) -> str:
+        """One more node; returns the name of its output."""
+        name = f"{operator}_{len(self.nodes)}"
+        self.nodes.append(onnx.helper.make_node(operator, inputs, [name], **attributes))
+        return name
+
+    def constant(self, data: Tensor | Sequence[int]) -> str:
+        """One more constant: weights, or whole numbers that say sizes."""
+        array = data.detach().numpy() if isinstance(data, Tensor) else np.array(data, np.int64)
+        name = f"constant_{len(self.constants)}"
+        self.constants.append(onnx.numpy_helper.from_array(np.ascontiguousarray(array), name))
+        return name
+
+    def weights(self, layer: Any) -> list[str]:
+        """The constants of a layer's weight and, where it has one, bias."""
+        return [self.constant(p) for p in (layer.weight, layer.bias) if p is not None]
+
+
+def _convolution(operator: str) -> Callable[[_Graph, Any, str], str]:
+    def write(graph: _Graph, layer: Any, value: str) -> str:
+        return graph.add(
+            operator,
+            [value, *graph.weights(layer)],
+            kernel_shape=list(layer.kernel_size),
+            strides=list(layer.stride),
+            pads=list(layer.padding) * 2,
+        )
+
+    return write
+
+
+def _linear(graph: _Graph, layer: Any, value: str) -> str:
+    return graph.add("Gemm", [value, *graph.weights(layer)], transB=1)
+
+
+def _leaky(graph: _Graph, layer: Any, value: str) -> str:
+    return graph.add("LeakyRelu", [value], alpha=layer.negative_slope)
+
+
+def _flatten(graph: _Graph, layer: Any, value: str) -> str:
+    return graph.add("Flatten", [value])
+
+
+def _unflatten(graph: _Graph, layer: Any, value: str) -> str:
+    sizes = graph.constant((graph.shape[0], *layer.unflattened_size))
+    return graph.add("Reshape", [value, sizes])
+
+
+def _pad(graph: _Graph, layer: Any, value: str) -> str:
+    amounts = (0,) * (len(layer.extra) + 2)
+    return graph.add("Pad", [value, graph.constant((*amounts, 0, 0, *layer.extra))])
+
+
+def _crop(graph: _Graph, layer: Any, value: str) -> str:
+    starts = graph.constant([0] * len(layer.sides))
+    axes = graph.constant(range(2, 2 + len(layer.sides)))
+    return graph.add("Slice", [value, starts, graph.constant(layer.sides), axes])
+
+
+_LAYERS: dict[type[nn.Module], Callable[[_Graph, Any, str], str]] = {
+    nn.Conv1d: _convolution("Conv"),
+    nn.Conv2d: _convolution("Conv"),
+    nn.ConvTranspose1d: _convolution("ConvTranspose"),
+    nn.ConvTranspose2d: _convolution("ConvTranspose"),
+    nn.Linear: _linear,
+    nn.LeakyReLU: _leaky,
+    nn.Flatten: _flatten,
+    nn.Unflatten: _unflatten,
+    Pad: _pad,
+    Crop: _crop,
+}

@@ -1,0 +1,170 @@
+"""What detectors see of a window: its scaled samples, or 16 statistics of each channel.
+
+Training and serving call the same functions. Every row is computed on its own, in one fixed
+order of operations, so its result does not depend on the rows beside it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from monitor.compiled import compiled, inlined
+from monitor.types import Array
+
+STATISTICS = (
+    "mean",
+    "std",
+    "min",
+    "max",
+    "rms",
+    "skewness",
+    "kurtosis",
+    "crest",
+    "mean_step",
+    "max_step",
+    "crossings",
+    "slope",
+    "autocorrelation",
+    "band_1",
+    "band_2",
+    "band_3",
+)
+CLIP = 100.0
+_BANDS = 3
+_TINY = 1e-6
+
+
+def fit_scaling(x: Array) -> Array:
+    """A robust centre and scale of each channel: `(N, C, T) -> (2, C)`.
+
+    The median, and the interquartile range over 1.349 (a normal distribution's standard
+    deviation). The scale is at least a tenth of the standard deviation, for channels that rest
+    most of the time, at least 1e-4 of the centre and at least 1e-6, so that a constant channel
+    is divided by something sane.
+    """
+    values = np.moveaxis(np.asarray(x, np.float64), 1, 0).reshape(x.shape[1], -1)
+    low, centre, high = np.quantile(values, (0.25, 0.5, 0.75), axis=1)
+    scale = np.maximum((high - low) / 1.349, values.std(axis=1) / 10)
+    scale = np.maximum(scale, np.maximum(1e-4 * np.abs(centre), _TINY))
+    return np.stack([centre, scale]).astype(np.float32)
+
+
+@compiled
+def scale(x: Array, constants: Array) -> Array:
+    """Subtract the centre, divide by the scale: `(N, C, T), (N, 2, C) -> (N, C, T)`.
+
+    The result is clipped to +-CLIP scales: beyond that a window is anomalous anyway, and a wild
+    value cannot overflow what follows. NaN stays NaN.
+    """
+    scaled = np.empty(x.shape, np.float32)
+    for n in range(x.shape[0]):
+        for c in range(x.shape[1]):
+            centre = constants[n, 0, c]
+            divisor = constants[n, 1, c]
+            for t in range(x.shape[2]):
+                value = (x[n, c, t] - centre) / divisor
+                scaled[n, c, t] = min(max(value, -CLIP), CLIP) if value == value else value
+    return scaled
+
+
+@compiled
+def statistics(x: Array) -> Array:
+    """The STATISTICS of each channel of scaled windows: `(N, C, T) -> (N, C, K)`, T >= 2.
+
+    `std`, `rms` and the steps (differences of neighbours) are in scales; `kurtosis` is the
+    excess; `crest` is the largest distance from the mean in standard deviations; `crossings` is
+    the share of steps that cross the mean; `slope` is the rise of the least-squares line over
+    the window; `band_i` is the log of the mean energy in the i-th octave below half the sampling
+    rate (Haar wavelet details). A constant channel has shape statistics 0; one that is not
+    finite has NaN everywhere.
+    """
+    result = np.empty((x.shape[0], x.shape[1], 16), np.float32)
+    scratch = np.empty(x.shape[2], np.float64)
+    for n in range(x.shape[0]):
+        for c in range(x.shape[1]):
+            _level(x[n, c], result[n, c])
+            if not math.isfinite(result[n, c, 0]):
+                result[n, c, :] = np.nan
+                continue
+            _moments(x[n, c], result[n, c])
+            _bands(x[n, c], result[n, c], scratch)
+    return result
+
+
+@inlined
+def _level(x: Any, out: Any) -> None:
+    """Mean, minimum, maximum, root mean square and the sizes of the steps."""
+    low = high = last = np.float64(x[0])
+    total = last
+    squares = last * last
+    steps = 0.0
+    step = 0.0
+    for t in range(1, x.size):
+        value = np.float64(x[t])
+        total += value
+        squares += value * value
+        low = min(low, value)
+        high = max(high, value)
+        size = abs(value - last)
+        steps += size
+        step = max(step, size)
+        last = value
+    out[0] = total / x.size
+    out[2] = low
+    out[3] = high
+    out[4] = math.sqrt(squares / x.size)
+    out[8] = steps / (x.size - 1)
+    out[9] = step
+
+
+@inlined
+def _moments(x: Any, out: Any) -> None:
+    """What is measured about the mean: spread, shape, crossings, slope, autocorrelation."""
+    total = 0.0
+    for t in range(x.size):
+        total += x[t]
+    mean = total / x.size
+    middle = 0.5 * (x.size - 1)
+    second = third = fourth = neighbours = tilt = 0.0
+    last = 0.0
+    crossings = 0
+    for t in range(x.size):
+        value = x[t] - mean
+        square = value * value
+        second += square
+        third += square * value
+        fourth += square * square
+        neighbours += value * last
+        tilt += (t - middle) * value
+        crossings += value * last < 0.0
+        last = value
+    out[1] = math.sqrt(second / x.size)
+    constant = out[2] == out[3] or second <= 0.0
+    variance = 1.0 if constant else second / x.size
+    deviation = math.sqrt(variance)
+    out[5] = 0.0 if constant else third / x.size / (variance * deviation)
+    out[6] = 0.0 if constant else fourth / x.size / (variance * variance) - 3.0
+    out[7] = 0.0 if constant else max(out[3] - mean, mean - out[2]) / deviation
+    out[10] = crossings / (x.size - 1)
+    out[11] = 12.0 * tilt / (x.size * x.size - 1.0)
+    out[12] = 0.0 if constant else neighbours / second
+
+
+@inlined
+def _bands(x: Any, out: Any, scratch: Any) -> None:
+    """Log energies of the details of three Haar wavelet steps, the finest first."""
+    size = x.size
+    for t in range(size):
+        scratch[t] = x[t]
+    for band in range(_BANDS):
+        size //= 2
+        energy = 0.0
+        for i in range(size):
+            first = scratch[2 * i]
+            second = scratch[2 * i + 1]
+            energy += (first - second) * (first - second) * 0.5
+            scratch[i] = (first + second) * math.sqrt(0.5)
+        out[13 + band] = math.log(energy / max(size, 1) + _TINY)
