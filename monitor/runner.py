@@ -71,6 +71,7 @@ class Runner:
         self.recent_alerts: deque[Alert] = deque(maxlen=KEPT)
         self.notices: deque[Notice] = deque(maxlen=KEPT)
         self.view = View(published=clock())
+        self.joined = False
         self.stopping = False
         self._commit_due = clock() + pace.commit_every
         self._snapshot_due = clock() + pace.snapshot_every
@@ -79,6 +80,7 @@ class Runner:
     def start(self) -> None:
         """Join the group; partitions come during `step`."""
         self.source.start(self)
+        self.joined = True
 
     def run(self) -> None:
         """Step until `stop` is called, then hand everything over."""

@@ -1,0 +1,191 @@
+"""The command line. Commands import what they need when they run, so that `--help` is quick."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from monitor import __version__
+from monitor.errors import MonitorError
+
+app = typer.Typer(
+    name="monitor",
+    help="A streaming monitor for machines: Kafka in, anomaly scores and alerts out.",
+    epilog="Begin with: monitor demo",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="The YAML file.")]
+Recordings = Annotated[
+    list[Path], typer.Argument(metavar="RECORDINGS...", help="CSV, Parquet or npy, or folders.")
+]
+JsonFile = Annotated[
+    Path | None, typer.Option("--json", metavar="FILE", help="Write the figures here as JSON.")
+]
+TimeColumn = Annotated[
+    str | None, typer.Option(help="The column that holds the time; found by itself if it can be.")
+]
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        print(f"monitor {__version__}")
+        raise typer.Exit
+
+
+@app.command(epilog="Example: monitor train plant.yaml recordings/normal.csv")
+def train(
+    config: ConfigFile,
+    recordings: Recordings,
+    promote: Annotated[
+        bool, typer.Option(help="Point the aliases that CONFIG names at the new versions.")
+    ] = True,
+    time_column: TimeColumn = None,
+    json: JsonFile = None,
+) -> None:
+    """Train every model that CONFIG names, on recordings of normal operation."""
+    from monitor.offline import train as work
+
+    work.run(_load(config), recordings, promote=promote, time_column=time_column, json_file=json)
+
+
+@app.command(epilog="Example: monitor run plant.yaml")
+def run(
+    config: ConfigFile,
+    port: Annotated[int | None, typer.Option(help="Overrides serve.port; 0: any free.")] = None,
+    log_json: Annotated[bool, typer.Option("--log-json", help="Log lines as JSON.")] = False,
+) -> None:
+    """Read, score, alert and serve until stopped (Ctrl-C or SIGTERM hand over in good order)."""
+    from monitor import journal, process
+
+    journal.configure(json=log_json)
+    process.run(_load(config), port)
+
+
+@app.command(epilog="Example: monitor replay plant.yaml last-month/ --out found/")
+def replay(
+    config: ConfigFile,
+    recordings: Recordings,
+    out: Annotated[Path, typer.Option(help="Folder for scores and alerts.")] = Path("replay"),
+    format_: Annotated[str, typer.Option("--format", help="parquet or csv.")] = "parquet",
+    time_column: TimeColumn = None,
+    json: JsonFile = None,
+) -> None:
+    """Run recordings through the same pipeline as live, as fast as it goes."""
+    from monitor.offline import replay as work
+
+    work.run(
+        _load(config), recordings, out, suffix=format_, time_column=time_column, json_file=json
+    )
+
+
+@app.command(epilog="Example: monitor evaluate plant.yaml runs/ --labels faults.csv")
+def evaluate(
+    config: ConfigFile,
+    recordings: Recordings,
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="CSV of sensor,start,end; else the recordings' column 'anomaly'."),
+    ] = None,
+    time_column: TimeColumn = None,
+    json: JsonFile = None,
+) -> None:
+    """Compare scores and alerts with labels: AUROC, AUPRC, F1, events, delay, false alarms."""
+    from monitor.offline import evaluate as work
+
+    work.run(_load(config), recordings, labels, time_column=time_column, json_file=json)
+
+
+@app.command(epilog="Example: monitor models plant.yaml --promote conv_ae:pumps@3=production")
+def models(
+    config: ConfigFile,
+    promote: Annotated[
+        str | None, typer.Option(metavar="REF=ALIAS", help="Point an alias at a version.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List the model store's versions and aliases, or move an alias."""
+    from monitor.offline import models as work
+
+    work.run(_load(config), promote, as_json=json)
+
+
+@app.command(epilog="Example: monitor check plant.yaml")
+def check(
+    config: ConfigFile,
+    connect: Annotated[
+        bool, typer.Option(help="Also reach the broker and load the models.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the effective config.")] = False,
+) -> None:
+    """Check a configuration and show it with all defaults filled in; secrets stay hidden."""
+    import yaml
+
+    from monitor.wiring import build_runner
+
+    settings = _load(config)
+    if connect:
+        build_runner(settings).source.close()
+    if json:
+        print(settings.model_dump_json(by_alias=True, indent=2))
+        return
+    shown = settings.model_dump(mode="json", by_alias=True)
+    print(yaml.safe_dump(shown, sort_keys=False, allow_unicode=True), end="")
+    Console(stderr=True).print(f"[green]{config}: valid[/green]")
+
+
+@app.command(epilog="Example: monitor demo --seed 7 --json demo.json")
+def demo(
+    seconds: Annotated[float, typer.Option(help="How long to run; 0: until stopped.")] = 75.0,
+    seed: Annotated[int, typer.Option(help="Another fleet and other faults.")] = 1,
+    port: Annotated[int, typer.Option(help="For the page and /metrics; 0: any free.")] = 9464,
+    json: JsonFile = None,
+) -> None:
+    """Simulated machines stream through the embedded log; faults are injected and alerted."""
+    from monitor import journal
+    from monitor.offline import demo as work
+
+    journal.configure(json=False, quiet=True)
+    work.run(seconds=seconds, seed=seed, port=port, json_file=json)
+
+
+@app.command(epilog="Example: monitor bench --json bench.json")
+def bench(
+    seconds: Annotated[float, typer.Option(help="Time for each comparison.")] = 10.0,
+    quick: Annotated[bool, typer.Option(help="Smaller and rougher.")] = False,
+    json: JsonFile = None,
+) -> None:
+    """Measure microseconds per window by stage, and against a naive pipeline in the same run."""
+    from monitor.offline import bench as work
+
+    work.run(seconds, json, quick=quick)
+
+
+def main() -> None:
+    """The console script: errors that are not bugs become one line and an exit code."""
+    # One thread each: processes are how the product scales, and nets are small.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    try:
+        app()
+    except MonitorError as error:
+        for line in str(error).splitlines():
+            print(f"error: {line}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        sys.exit(1)
+
+
+def _load(path: Path) -> Any:
+    from monitor.config import load
+
+    return load(path)

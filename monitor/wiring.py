@@ -1,0 +1,192 @@
+"""Configuration -> running parts. The only file that knows every implementation."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from monitor.arrays import fingerprint
+from monitor.connect.kafka.delivery import KafkaSink
+from monitor.connect.kafka.source import KafkaSource
+from monitor.connect.memory import MemoryLog
+from monitor.connect.recording import read_recordings
+from monitor.connect.recording_player import as_recorded, records
+from monitor.connect.recording_source import RecordedSource
+from monitor.connect.sinks import AtLeastOnce, JsonLinesSink, LogSink
+from monitor.connect.snapshots import DirectorySnapshots
+from monitor.connect.store import ModelStore
+from monitor.detect import build, learns_online, view_of
+from monitor.errors import ConfigError
+from monitor.model import Model
+from monitor.notation import Reference
+from monitor.runner import Pace, Runner
+from monitor.settings import Config, ModelRule, SinkConfig, StreamConfig, Use
+from monitor.stream.codec import make_codec
+from monitor.stream.lane import LaneSpec, OnlineSpec
+from monitor.stream.partition import Stream
+from monitor.stream.pipeline import Pipeline
+from monitor.timing import Timed, Timings
+from monitor.types import Clock, Online, Partition, Scorer, Sink, Snapshots, Source, State
+from monitor.view import ModelInfo
+
+
+@dataclass(frozen=True)
+class Middle:
+    """The pure part of a process, with what `/metrics` tells about it."""
+
+    pipeline: Pipeline
+    models: tuple[ModelInfo, ...]
+    timings: Timings
+
+
+def build_middle(config: Config, clock: Clock = time.perf_counter) -> Middle:
+    """Load every model that the configuration names and make the pipeline.
+
+    Raises ModelError where one is missing or does not fit its stream, ConfigError where a detector
+    is used in a way it cannot be.
+    """
+    loaded = _Models(config, Timings(), clock)
+    streams = [
+        Stream(name, settings, tuple(loaded.lane(name, settings, rule) for rule in settings.models))
+        for name, settings in config.streams.items()
+    ]
+    codecs = {name: make_codec(settings) for name, settings in config.streams.items()}
+    return Middle(Pipeline(streams, codecs), tuple(loaded.infos), loaded.timings)
+
+
+def build_runner(config: Config, clock: Clock = time.time) -> Runner:
+    """Everything that `monitor run` needs, ready to start."""
+    config = _binary_if_recorded(config)
+    middle = build_middle(config)
+    source = build_source(config, clock)
+    delivery = AtLeastOnce([build_sink(config, sink) for sink in config.sinks], source)
+    snapshots = DirectorySnapshots(config.snapshots.directory, config.snapshots.keep)
+    pace = Pace(config.commit_every, config.snapshots.every, live=config.source.kafka is not None)
+    runner = Runner(source, middle.pipeline, delivery, _kept(config, snapshots), clock, pace)
+    runner.timings, runner.models = middle.timings, middle.models
+    if isinstance(source, RecordedSource):
+        source.on_end = runner.stop
+    return runner
+
+
+def build_source(config: Config, clock: Clock) -> Source:
+    """The log to read: a Kafka consumer group, or recordings through the embedded log."""
+    if config.source.kafka:
+        return KafkaSource(config.source.kafka, config.topics())
+    played = config.source.recordings
+    if played is None or len(config.streams) != 1:
+        raise ConfigError("source.recordings: plays into one stream; name just one in streams")
+    (stream,) = config.streams.values()
+    found = read_recordings(played.paths, stream, played.time_column)
+    log = MemoryLog(config.topics(), played.partitions)
+    return RecordedSource(log, records(found, stream, played.partitions), clock, played.speed)
+
+
+def build_sink(config: Config, sink: SinkConfig) -> Sink:
+    """One place for results."""
+    if sink.jsonl:
+        return JsonLinesSink(sink.jsonl)
+    if sink.kafka:
+        broker = sink.kafka.broker or config.source.kafka
+        if broker is None:
+            raise ConfigError("sinks: kafka: needs a broker, since the source is not Kafka")
+        return KafkaSink(broker, sink.kafka)
+    return LogSink()
+
+
+class ForgetfulSnapshots:
+    """Keeps nothing: recordings start over each time they are played."""
+
+    def save(self, partition: Partition, offset: int, state: State) -> None:
+        pass
+
+    def load(self, partition: Partition, at_most: int) -> tuple[int, State] | None:
+        return None
+
+
+def _kept(config: Config, snapshots: DirectorySnapshots) -> Snapshots:
+    return snapshots if config.source.kafka else ForgetfulSnapshots()
+
+
+def _binary_if_recorded(config: Config) -> Config:
+    """Recordings come as binary messages, whatever the topic's format is."""
+    if config.source.kafka:
+        return config
+    streams = {name: as_recorded(stream) for name, stream in config.streams.items()}
+    return config.model_copy(update={"streams": streams})
+
+
+class _Models:
+    """Loads each model once, however many rules use it."""
+
+    def __init__(self, config: Config, timings: Timings, clock: Clock) -> None:
+        self.timings = timings
+        self.infos: list[ModelInfo] = []
+        self._config, self._clock = config, clock
+        self._store = ModelStore(config.models)
+        self._models: dict[Reference, Model] = {}
+
+    def lane(self, name: str, stream: StreamConfig, rule: ModelRule) -> LaneSpec:
+        """The detectors of one rule."""
+        uses = [(use, learns_online(use.reference.detector)) for use in rule.use]
+        scoring = self._config.scoring
+        return LaneSpec(
+            stream=name,
+            match=rule.match,
+            settings=stream,
+            scorers=tuple(self._scorer(name, stream, u) for u, online in uses if not online),
+            online=tuple(_online(name, stream, use) for use, online in uses if online),
+            backend=f"{scoring.backend}/{scoring.chunk}",
+        )
+
+    def _scorer(self, name: str, stream: StreamConfig, use: Use) -> Scorer:
+        wanted = use.reference
+        if not wanted.model:
+            raise ConfigError(
+                f"streams.{name}.models: {wanted.detector} has to be trained; name its model, as "
+                f"in {wanted.detector}:NAME@production, and run `monitor train`"
+            )
+        if wanted not in self._models:
+            scoring = self._config.scoring
+            self._models[wanted] = self._store.load(wanted, scoring.chunk, scoring.backend)
+        model = self._models[wanted]
+        model.check(stream.window)
+        manifest = model.manifest
+        self.infos.append(
+            ModelInfo(
+                name,
+                wanted.label,
+                manifest.name,
+                manifest.version,
+                manifest.fingerprint,
+                manifest.trained_at,
+            )
+        )
+        return Timed(model, self.timings, self._clock)
+
+
+def _online(name: str, stream: StreamConfig, use: Use) -> OnlineSpec:
+    wanted = use.reference
+    if wanted.model:
+        raise ConfigError(
+            f"streams.{name}.models: {wanted.detector} learns in the stream and has no model; "
+            f"write just {wanted.detector}"
+        )
+    view = view_of(wanted.detector)
+    shape = online_shape(view, stream)
+
+    def make() -> Online:
+        made: Online = build(wanted.detector, shape, **use.params)
+        return made
+
+    make()  # so that a wrong parameter is told at once
+    return OnlineSpec(wanted.label, make, view, fingerprint(wanted.detector, use.params))
+
+
+def online_shape(view: str, stream: StreamConfig) -> Sequence[int]:
+    """What an online detector's examples look like."""
+    from monitor.stream.features import STATISTICS
+
+    channels, samples = stream.window.shape
+    return (channels, len(STATISTICS) if view == "statistics" else samples)
