@@ -7,6 +7,7 @@ large-dimensional covariance matrices", J. Multivariate Analysis 88 (2004).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any, ClassVar
 
 import numpy as np
@@ -75,7 +76,7 @@ class Mahalanobis:
     def contributions(self, x: Array) -> Array:
         """The share of each channel in the squared score: `(N, *shape) -> (N, C)`."""
         squares = self._whitened(x) ** 2
-        parts = squares.reshape(len(x), self.shape[0], -1).sum(axis=2)
+        parts = squares.reshape(len(x), self.shape[0], prod(self.shape[1:])).sum(axis=2)
         total = parts.sum(axis=1, keepdims=True)
         shares: Array = parts / (total + (total == 0))
         return shares
@@ -87,7 +88,7 @@ class Mahalanobis:
 
     def restore(self, state: State) -> None:
         """Take arrays from `state()`. Raises ModelError where they do not fit."""
-        size = int(np.prod(self.shape))
+        size = prod(self.shape)
         wanted = {name: (size,) for name in ("median", "scale", "mean")}
         shapes: dict[str, tuple[int, ...]] = {**wanted, "whitening": (size, size)}
         if state.keys() != shapes.keys():
@@ -115,7 +116,7 @@ class Mahalanobis:
     def _flat(self, x: Array) -> Array:
         if x.shape[1:] != self.shape:
             raise ModelError(f"examples have shape {x.shape[1:]}; valid is {self.shape}")
-        return np.ascontiguousarray(x, np.float32).reshape(len(x), -1)
+        return np.ascontiguousarray(x, np.float32).reshape(len(x), prod(self.shape))
 
     def _keep(self, median: Floats, scale: Floats, mean: Floats, whitening: Floats) -> None:
         arrays: dict[str, Any] = dict(median=median, scale=scale, mean=mean, whitening=whitening)

@@ -35,6 +35,7 @@ STATISTICS = (
 CLIP = 100.0
 _BANDS = 3
 _TINY = 1e-6
+_LARGEST = np.float32(3e38)
 
 
 def fit_scaling(x: Array) -> Array:
@@ -91,6 +92,8 @@ def statistics(x: Array) -> Array:
                 continue
             _moments(x[n, c], result[n, c])
             _bands(x[n, c], result[n, c], scratch)
+            for k in range(16):  # a difference of wild samples may be too large for float32
+                result[n, c, k] = min(max(result[n, c, k], -_LARGEST), _LARGEST)
     return result
 
 

@@ -1,0 +1,170 @@
+"""A trained model: manifest, scaling constants and detector, scoring raw windows.
+
+`recipe.py` trains one, `connect/store.py` keeps it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.arrays import fingerprint, put_under, to_bytes, under
+from monitor.detect import build, view_of
+from monitor.errors import ModelError
+from monitor.stream.features import STATISTICS, scale, statistics
+from monitor.types import Array, Detector, Explainer, Manifest, State
+
+FORMAT = 1
+CHUNK = 64
+_NOT_IN_FINGERPRINT = ("version", "metrics", "trained_at", "fingerprint")
+
+
+class Program(Protocol):
+    """A detector's score for one fixed number of rows; `backend` says what runs it."""
+
+    backend: str
+
+    def __call__(self, x: Array) -> Array: ...
+
+
+@runtime_checkable
+class Compilable(Protocol):
+    """A detector that has a faster form for calls of one fixed size."""
+
+    def compile(self, chunk: int, backend: str = "auto") -> Program: ...
+
+
+class Model:
+    """A `monitor.types.Scorer`: scales raw windows, shows them to the detector as it wants them.
+
+    Every call of the detector has exactly `chunk` rows, the last filled up with zeros, so scores
+    do not depend, not even in the last bit, on which windows came together. `fingerprint`
+    changes with anything that may change a score, so also with chunk and backend; that of the
+    model file is `manifest.fingerprint`.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        state: State,
+        detector: Detector,
+        *,
+        chunk: int = CHUNK,
+        backend: str = "auto",
+    ) -> None:
+        self.manifest = manifest
+        self.detector = detector
+        self.chunk = chunk
+        self.label = manifest.detector.rpartition(":")[2]
+        self.shape: tuple[int, ...] = manifest.shape
+        self.calibration = np.asarray(manifest.calibration, np.float32)
+        self.group: Array = state["group"]
+        self._constants: Array = state["constants"]
+        self._places = {sensor: place for place, sensor in enumerate(manifest.sensors)}
+        self._score: Callable[[Array], Array] = detector.score
+        self.backend = "numpy"
+        if isinstance(detector, Compilable):
+            program = detector.compile(chunk, backend)
+            self._score, self.backend = program, program.backend
+        self.fingerprint = fingerprint(manifest.fingerprint, str(chunk), self.backend)
+
+    def constants(self, sensor: str) -> Array | None:
+        """Centre and scale `(2, C)` of a sensor of the training data, None for another."""
+        place = self._places.get(sensor)
+        return None if place is None else self._constants[place]
+
+    def score(self, x: Array, constants: Array) -> Array:
+        """`(N, C, T), (N, 2, C) -> (N,)`; NaN where a window is not finite.
+
+        Raises ModelError for windows or constants of another shape.
+        """
+        seen, finite = self._seen(x, constants)
+        scores = np.array(self._in_chunks(self._score, seen), np.float32)
+        scores[~finite] = np.nan
+        return scores
+
+    def contributions(self, x: Array, constants: Array) -> Array:
+        """`(N, C, T), (N, 2, C) -> (N, C)`: the channels' shares in the score, which sum to 1.
+
+        All 0 where the score is 0, where a window is not finite, and where the detector cannot
+        say.
+        """
+        seen, finite = self._seen(x, constants)
+        if not isinstance(self.detector, Explainer):
+            return np.zeros((len(x), self.shape[0]), np.float32)
+        shares = np.array(self._in_chunks(self.detector.contributions, seen), np.float32)
+        shares[~finite] = 0
+        return shares
+
+    def state(self) -> State:
+        """Every array of the model file: constants, and the detector's own below `detector/`."""
+        arrays = {"constants": self._constants, "group": self.group}
+        return {**arrays, **put_under("detector", self.detector.state())}
+
+    def _seen(self, x: Array, constants: Array) -> tuple[Array, NDArray[np.bool_]]:
+        """What the detector sees, with zeros for windows that are not finite, and which are."""
+        if x.shape[1:] != self.shape or constants.shape != (len(x), 2, self.shape[0]):
+            raise ModelError(
+                f"windows {x.shape} and constants {constants.shape} do not fit model "
+                f"{self.manifest.name!r} of {self.label}; valid are (N, *{self.shape}) and "
+                f"(N, 2, {self.shape[0]})"
+            )
+        finite = np.asarray(np.isfinite(x).all(axis=(1, 2)))
+        scaled = scale(np.asarray(x, np.float32), np.asarray(constants, np.float32))
+        scaled[~finite] = 0
+        return view(self.manifest.detector, scaled), finite
+
+    def _in_chunks(self, function: Callable[[Array], Array], x: Array) -> Array:
+        """`function` over all rows, always called with `chunk` of them."""
+        parts = []
+        for start in range(0, max(len(x), 1), self.chunk):
+            rows = x[start : start + self.chunk]
+            if len(rows) < self.chunk:
+                rows = np.zeros((self.chunk, *x.shape[1:]), np.float32)
+                rows[: len(x) - start] = x[start:]
+            parts.append(function(rows))
+        return np.concatenate(parts)[: len(x)]
+
+
+def identity(manifest: Manifest, state: State) -> str:
+    """The fingerprint of a model file: the same training on the same data gives the same one.
+
+    It covers the arrays and everything in the manifest that can change a score or its meaning.
+    """
+    told = {k: v for k, v in asdict(manifest).items() if k not in _NOT_IN_FINGERPRINT}
+    return fingerprint(to_bytes(state), told)
+
+
+def restored(
+    manifest: Manifest, state: State, detector: str, *, chunk: int = CHUNK, backend: str = "auto"
+) -> Model:
+    """The model of a manifest and its arrays; `detector` is the configuration's name for it.
+
+    Raises ModelError where the manifest is of another detector or the arrays do not fit.
+    """
+    if manifest.detector != detector:
+        raise ModelError(
+            f"model {manifest.name!r} was trained as {manifest.detector!r}, not as {detector!r}"
+        )
+    channels, sensors = manifest.shape[0], len(manifest.sensors)
+    for key, shape in (("constants", (sensors, 2, channels)), ("group", (2, channels))):
+        found = state.get(key)
+        if found is None or found.shape != shape or found.dtype != np.float32:
+            raise ModelError(f"model {manifest.name!r}: array {key!r} is not float32 {shape}")
+    built = build(detector, view_shape(detector, manifest.shape), **manifest.params)
+    built.restore(under("detector", state))
+    return Model(manifest, state, built, chunk=chunk, backend=backend)
+
+
+def view_shape(detector: str, shape: Sequence[int]) -> tuple[int, ...]:
+    """The shape of what a detector sees of windows `(C, T)`."""
+    return (shape[0], len(STATISTICS)) if view_of(detector) == "statistics" else tuple(shape)
+
+
+def view(detector: str, scaled: Array) -> Array:
+    """What a detector sees of scaled windows `(N, C, T)`: themselves, or their statistics."""
+    return statistics(scaled) if view_of(detector) == "statistics" else scaled

@@ -1,0 +1,193 @@
+"""Training: the windows of a fleet -> a calibrated model."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from monitor.arrays import fingerprint, put_under
+from monitor.detect import build
+from monitor.errors import ConfigError, ModelError
+from monitor.model import FORMAT, Model, identity, view, view_shape
+from monitor.stream.features import fit_scaling, scale
+from monitor.types import Array, Clock, Manifest, State, Trainable
+
+QUANTILES = 256
+FEWEST_WINDOWS = 50
+FEWEST_PER_SENSOR = 5
+_HELD_OUT = 0.2
+_POOLED = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What to train: a detector of the table or a class path, for windows of `shape` `(C, T)`.
+
+    `rate` is in samples/s. `gap` is the number of windows between training and held-out ones;
+    with overlapping windows it must be enough that they share no sample.
+    """
+
+    detector: str
+    name: str
+    shape: tuple[int, int]
+    channels: tuple[str, ...]
+    rate: float
+    params: Mapping[str, Any] = field(default_factory=dict)
+    gap: int = 1
+
+
+def train(
+    recipe: Recipe,
+    windows: Mapping[str, Array],
+    labels: Mapping[str, Array] | None = None,
+    *,
+    progress: bool = False,
+    clock: Clock = time.time,
+) -> Model:
+    """Train on the windows `(n, C, T)` of each sensor, in the order of time.
+
+    The last 20 % of each sensor are held out: their scores become the calibration. `labels`
+    are those of `Trainable.fit`, `(n,)` for each sensor that has any; known anomalies enter no
+    constants and no calibration. Windows that are not finite are left out, and so is a sensor
+    with fewer than FEWEST_PER_SENSOR others; the metrics count them. Raises ModelError where
+    there is too little to learn from or a shape is wrong, ConfigError for a detector that is
+    not trained.
+    """
+    detector = _untrained(recipe, progress=progress)
+    fleet = _fleet(recipe, windows, labels or {})
+    constants = np.stack([fit_scaling(sensor.normal()) for sensor in fleet])
+    started = time.perf_counter()
+    x, y = _interleaved(fleet, constants)
+    detector.fit(view(recipe.detector, x), y if labels else None)
+    metrics = {**getattr(detector, "metrics", {}), "seconds": time.perf_counter() - started}
+    metrics["windows"] = float(len(x))
+    metrics["windows_left_out"] = float(
+        sum(map(len, windows.values())) - sum(sensor.usable for sensor in fleet)
+    )
+    metrics["sensors_left_out"] = float(len(windows) - len(fleet))
+    state: State = {
+        "constants": constants,
+        "group": fit_scaling(_thinned(np.concatenate([sensor.normal() for sensor in fleet]))),
+        **put_under("detector", detector.state()),
+    }
+    manifest = replace(_manifest(recipe, fleet, windows), metrics=metrics, trained_at=clock())
+    scores = _held_out_scores(Model(manifest, state, detector), fleet, constants)
+    quantiles = np.quantile(scores, np.linspace(0, 1, QUANTILES)).astype(np.float32)
+    manifest = replace(manifest, calibration=tuple(map(float, quantiles)))
+    manifest = replace(manifest, fingerprint=identity(manifest, state))
+    return Model(manifest, state, detector)
+
+
+class _Sensor(NamedTuple):
+    """The usable windows of one sensor: `x, y` to train on, `held_out` normal ones."""
+
+    name: str
+    x: Array
+    y: Array
+    held_out: Array
+    usable: int
+
+    def normal(self) -> Array:
+        """The training windows that are not known anomalies, all if there are no others."""
+        return self.x[self.y <= 0] if (self.y <= 0).any() else self.x
+
+
+def _untrained(recipe: Recipe, *, progress: bool) -> Trainable:
+    params = dict(recipe.params)
+    detector = build(recipe.detector, view_shape(recipe.detector, recipe.shape), **params)
+    if not isinstance(detector, Trainable):
+        raise ConfigError(f"detector {recipe.detector!r} learns in the stream: no model to train")
+    if hasattr(detector, "show_progress"):
+        detector.show_progress = progress
+    return detector
+
+
+def _fleet(
+    recipe: Recipe, windows: Mapping[str, Array], labels: Mapping[str, Array]
+) -> list[_Sensor]:
+    """Every sensor with enough windows, divided. Raises ModelError where all is too little."""
+    divided = [_divided(recipe, name, windows[name], labels.get(name)) for name in sorted(windows)]
+    fleet = [sensor for sensor in divided if sensor.usable >= FEWEST_PER_SENSOR and len(sensor.x)]
+    count = sum(sensor.usable for sensor in divided)
+    if sum(sensor.usable for sensor in fleet) < FEWEST_WINDOWS:
+        raise ModelError(
+            f"training {recipe.detector} {recipe.name!r} needs at least {FEWEST_WINDOWS} usable "
+            f"windows, and {FEWEST_PER_SENSOR} of each sensor; there are {count} windows of "
+            f"{len(windows)} sensors"
+        )
+    for part, rows in (
+        ("train on", [s.x for s in fleet]),
+        ("hold out", [s.held_out for s in fleet]),
+    ):
+        if not sum(map(len, rows)):
+            raise ModelError(
+                f"training {recipe.detector} {recipe.name!r}: of {count} windows none is left to "
+                f"{part}, with a gap of {recipe.gap}; record more normal operation"
+            )
+    return fleet
+
+
+def _divided(recipe: Recipe, name: str, x: Array, y: Array | None) -> _Sensor:
+    known = np.full(len(x), -1, np.float32) if y is None else np.asarray(y, np.float32)
+    if x.shape[1:] != recipe.shape or known.shape != x.shape[:1]:
+        raise ModelError(
+            f"sensor {name!r}: windows {x.shape} and labels {known.shape} do not fit; valid are "
+            f"(n, *{recipe.shape}) and (n,)"
+        )
+    usable = np.isfinite(x).all(axis=(1, 2))
+    x, known = np.asarray(x[usable], np.float32), known[usable]
+    edge = len(x) - round(_HELD_OUT * len(x))
+    end = max(edge - recipe.gap, 0)
+    held_out = x[edge:][known[edge:] <= 0]
+    return _Sensor(name, x[:end], known[:end], held_out, len(x))
+
+
+def _interleaved(fleet: Sequence[_Sensor], constants: Array) -> tuple[Array, Array]:
+    """Scaled training windows of all sensors, ordered by how far into its own data each stands.
+
+    A detector may hold out the last rows for an early stop: these are then of every sensor.
+    """
+    place = np.concatenate([np.arange(len(sensor.x)) / max(len(sensor.x), 1) for sensor in fleet])
+    order = np.argsort(place, kind="stable")
+    x = np.concatenate([_scaled(s.x, own) for s, own in zip(fleet, constants, strict=True)])
+    return x[order], np.concatenate([sensor.y for sensor in fleet])[order]
+
+
+def _scaled(x: Array, constants: Array) -> Array:
+    return scale(x, np.repeat(constants[None], len(x), axis=0))
+
+
+def _thinned(x: Array) -> Array:
+    """At most _POOLED windows, evenly spaced: plenty for three quantiles."""
+    return x[:: -(-len(x) // _POOLED)]
+
+
+def _held_out_scores(model: Model, fleet: Sequence[_Sensor], constants: Array) -> Array:
+    x = np.concatenate([sensor.held_out for sensor in fleet])
+    counts = [len(sensor.held_out) for sensor in fleet]
+    return model.score(x, np.repeat(constants, counts, axis=0))
+
+
+def _manifest(recipe: Recipe, fleet: Sequence[_Sensor], windows: Mapping[str, Array]) -> Manifest:
+    """What is known before training; version 0 means not published."""
+    data = [part for name in sorted(windows) for part in (name, windows[name].tobytes())]
+    return Manifest(
+        detector=recipe.detector,
+        name=recipe.name,
+        version=0,
+        shape=(int(recipe.shape[0]), int(recipe.shape[1])),
+        channels=tuple(recipe.channels),
+        rate=float(recipe.rate),
+        params=dict(recipe.params),
+        calibration=(),
+        metrics={},
+        sensors=tuple(sensor.name for sensor in fleet),
+        trained_at=0.0,
+        fingerprint="",
+        data_fingerprint=fingerprint(*data),
+        format=FORMAT,
+    )

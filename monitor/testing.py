@@ -1,0 +1,254 @@
+"""Contract checks: what each implementation of a protocol promises, for ours and for your own.
+
+    from monitor.testing import check_detector
+
+    def test_my_detector_keeps_its_promises() -> None:
+        check_detector(lambda: MyDetector((3, 64)))
+
+A check returns nothing, or raises AssertionError with a sentence that says what was broken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.errors import ModelError, StateError
+from monitor.types import Array, Detector, Explainer, Online, Slots, State, Stateful, Trainable
+
+_TOLERANCE = 1e-4
+
+
+# --- examples -----------------------------------------------------------------------------
+
+
+def normal_examples(shape: tuple[int, ...], count: int, seed: int = 0) -> Array:
+    """Ordinary examples `(count, *shape)`: a wave of varying size, and noise."""
+    random = np.random.default_rng(seed)
+    wave = np.sin(np.arange(np.prod(shape)) * 0.7).reshape(shape)
+    size = random.uniform(0.5, 1.5, (count,) + (1,) * len(shape))
+    found: Array = (size * wave + random.normal(0, 0.3, (count, *shape))).astype(np.float32)
+    return found
+
+
+def anomalous_examples(shape: tuple[int, ...], count: int, seed: int = 1) -> Array:
+    """Examples that any detector must find unusual after `normal_examples`: loud and shifted."""
+    random = np.random.default_rng(seed)
+    return random.normal(3, 4, (count, *shape)).astype(np.float32)
+
+
+# --- detectors that are trained before they serve -------------------------------------------
+
+
+def check_detector(make: Callable[[], Detector]) -> None:
+    """Everything a `Detector` promises, and a `Trainable` and an `Explainer` if it is one.
+
+    `make` is called several times and must give a new one each time, with the same seed.
+    """
+    detector = _trained(make)
+    x = normal_examples(detector.shape, 40, seed=2)
+    _check_scores(detector.score(x), len(x))
+    _check_scores(detector.score(x[:0]), 0)
+    _check_purity(detector, x)
+    _check_company(detector, x)
+    _check_order(detector.score(x), detector.score(anomalous_examples(detector.shape, 40)))
+    _check_same_again(detector, _trained(make), x)
+    _check_round_trip(detector, make(), x)
+    _check_refuses_garbage(detector.state(), make)
+    if isinstance(detector, Explainer):
+        _check_shares(detector, x)
+
+
+def _trained(make: Callable[[], Detector]) -> Detector:
+    detector = make()
+    assert isinstance(detector, Detector), f"{type(detector).__name__} lacks a method of Detector"
+    if isinstance(detector, Trainable):
+        detector.fit(normal_examples(detector.shape, 200))
+    return detector
+
+
+def _check_scores(scores: Array, count: int) -> None:
+    assert scores.shape == (count,), f"{count} examples have scores {scores.shape}, not ({count},)"
+    assert scores.dtype == np.float32, f"scores are {scores.dtype}, not float32"
+    assert np.isfinite(scores).all(), "a score of a finite example is not finite"
+    assert (scores >= 0).all(), f"a score is below 0: {scores.min()}"
+
+
+def _check_purity(detector: Detector, x: Array) -> None:
+    before, given = detector.state(), x.copy()
+    first = detector.score(x)
+    assert np.array_equal(first, detector.score(x)), "the same call gives other scores"
+    assert np.array_equal(x, given), "score changed its input"
+    assert same_state(before, detector.state()), "score changed the state"
+
+
+def _check_company(detector: Detector, x: Array) -> None:
+    """A score may differ by rounding in a call of another size, but not more."""
+    alone = np.concatenate([detector.score(x[i : i + 1]) for i in range(len(x))])
+    assert np.allclose(detector.score(x), alone, _TOLERANCE, 1e-6), (
+        "the score of an example depends on the examples beside it"
+    )
+
+
+def _check_order(normal: Array, anomalous: Array) -> None:
+    assert np.median(anomalous) > np.quantile(normal, 0.95), (
+        f"loud anomalies score {np.median(anomalous):.4g}, ordinary examples up to "
+        f"{np.quantile(normal, 0.95):.4g}: higher must mean more anomalous"
+    )
+
+
+def _check_same_again(detector: Detector, again: Detector, x: Array) -> None:
+    assert np.array_equal(detector.score(x), again.score(x)), (
+        "the same seed and examples give other scores"
+    )
+    assert same_state(detector.state(), again.state()), "the same seed gives another state"
+
+
+def _check_round_trip(detector: Detector, fresh: Detector, x: Array) -> None:
+    fresh.restore(copied_state(detector))
+    assert same_state(detector.state(), fresh.state()), "restore does not give the same state"
+    assert np.array_equal(detector.score(x), fresh.score(x)), "other scores after restore"
+
+
+def _check_shares(detector: Explainer, x: Array) -> None:
+    shares, scores = detector.contributions(x), detector.score(x)
+    valid = (len(x), detector.shape[0])
+    assert shares.shape == valid, f"contributions are {shares.shape}, not {valid}"
+    assert (shares >= 0).all(), "a contribution is below 0"
+    total = np.where(scores > 0, 1.0, 0.0)
+    assert np.allclose(shares.sum(axis=1), total, atol=1e-3), "contributions do not sum to 1"
+
+
+# --- detectors that learn in the stream ----------------------------------------------------
+
+
+def check_online(make: Callable[[], Online]) -> None:
+    """Everything an `Online` promises; `make` gives a new one each time, with the same seed."""
+    detector = make()
+    assert isinstance(detector, Online), f"{type(detector).__name__} lacks a method of Online"
+    x = _streams(detector.shape)
+    _check_scores(_fed(detector, x, [0, 1, 2]).ravel(), x.shape[0] * x.shape[1])
+    _check_scores(_learned(detector, [], x[0, :0]), 0)
+    assert same_state(_fed_state(make, x), _fed_state(make, x)), "the same seed, another state"
+    _check_learns(make)
+    _check_held(detector, x[-1])
+    _check_slots(make, x)
+    _check_continues(make, x)
+    _check_growth(make, x)
+    _check_refuses_garbage(detector.state(), make)
+
+
+def _streams(shape: tuple[int, ...]) -> Array:
+    """Rounds of three sensors: `(rounds, 3, *shape)`."""
+    return normal_examples(shape, 360, seed=3).reshape(120, 3, *shape)
+
+
+def _learned(detector: Online, slots: list[int], x: Array, cut: float = np.inf) -> Array:
+    return detector.score_learn(_slots(slots), x, np.full(len(x), cut, np.float32))
+
+
+def _slots(slots: list[int]) -> Slots:
+    return np.array(slots, np.int64)
+
+
+def _fed(detector: Online, x: Array, slots: list[int]) -> Array:
+    """The scores of round after round, all learned: `(rounds, sensors)`."""
+    return np.stack([_learned(detector, slots, rows) for rows in x])
+
+
+def _fed_state(make: Callable[[], Online], x: Array) -> State:
+    detector = make()
+    _fed(detector, x, [0, 1, 2])
+    return detector.state()
+
+
+def _check_learns(make: Callable[[], Online]) -> None:
+    detector = make()
+    shape = detector.shape
+    for row in normal_examples(shape, 400):
+        _learned(detector, [0], row[None])
+    unlike, alike = anomalous_examples(shape, 40), normal_examples(shape, 40, seed=2)
+    anomalous = [_learned(detector, [0], row[None], -np.inf)[0] for row in unlike]
+    normal = [_learned(detector, [0], row[None], -np.inf)[0] for row in alike]
+    _check_order(np.array(normal), np.array(anomalous))
+
+
+def _check_held(detector: Online, rows: Array) -> None:
+    before = copied_state(detector)
+    first = _learned(detector, [0, 1, 2], rows, -np.inf)
+    assert same_state(before, detector.state()), "a cut of minus infinity changed the memory"
+    again = _learned(detector, [0, 1, 2], rows, -np.inf)
+    assert np.array_equal(first, again), "the same held call gives other scores"
+
+
+def _check_slots(make: Callable[[], Online], x: Array) -> None:
+    """A sensor's scores depend on its own past: not on its slot, its neighbours or their order."""
+    together = _fed(make(), x, [0, 1, 2])
+    elsewhere = _fed(make(), x[:, ::-1], [9, 4, 7])[:, ::-1]
+    assert np.array_equal(together, elsewhere), "scores depend on the slot or the order of rows"
+    alone = _fed(make(), x[:, 1:2], [0])
+    assert np.array_equal(together[:, 1:2], alone), "scores depend on the other sensors"
+
+
+def _check_continues(make: Callable[[], Online], x: Array) -> None:
+    whole, half = make(), make()
+    expected = _fed(whole, x, [0, 1, 2])
+    _fed(half, x[:60], [0, 1, 2])
+    resumed = make()
+    resumed.restore(copied_state(half))
+    rest = _fed(resumed, x[60:], [0, 1, 2])
+    assert np.array_equal(rest, expected[60:]), "other scores after state and restore"
+    assert same_state(resumed.state(), whole.state()), "another state after state and restore"
+
+
+def _check_growth(make: Callable[[], Online], x: Array) -> None:
+    detector = make()
+    before = _fed(detector, x[:30], [0, 1, 2])
+    _check_scores(_learned(detector, [500], x[0, :1]), 1)
+    after = _fed(detector, x[30:], [0, 1, 2])
+    expected = _fed(make(), x, [0, 1, 2])
+    assert np.array_equal(np.concatenate([before, after]), expected), (
+        "growing for a new slot changed the memory of the others"
+    )
+
+
+# --- anything with state --------------------------------------------------------------------
+
+
+def same_state(a: State, b: State) -> bool:
+    """Whether two states are equal in every name, type, shape and bit."""
+    return a.keys() == b.keys() and all(_same(a[key], b[key]) for key in a)
+
+
+def copied_state(part: Stateful) -> State:
+    """A copy of a state, as a file would keep it: plain arrays of numbers under names."""
+    state = part.state()
+    for key, value in state.items():
+        assert isinstance(key, str), f"state key {key!r} is not a string"
+        assert isinstance(value, np.ndarray), f"state {key!r} is {type(value).__name__}, no array"
+        assert value.dtype.kind in "biuf", f"state {key!r} is of {value.dtype}, not of numbers"
+        assert value.ndim > 0, f"state {key!r} has no dimension; files keep at least one"
+    return {key: value.copy() for key, value in state.items()}
+
+
+def _same(a: NDArray[Any], b: NDArray[Any]) -> bool:
+    return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+
+
+def _check_refuses_garbage(state: State, make: Callable[[], Stateful]) -> None:
+    """What does not fit is refused with StateError or ModelError, whatever it is."""
+    name = next(iter(state), "")
+    garbage: dict[str, State] = {"an unknown array": {**state, "no such thing": np.zeros(1)}}
+    if name:
+        garbage["a missing array"] = {key: state[key] for key in state if key != name}
+        garbage["an array of another shape"] = {**state, name: np.zeros((1, 2, 3, 4, 5))}
+        garbage["an array of text"] = {**state, name: np.array(["text"])}
+    for what, arrays in garbage.items():
+        try:
+            make().restore(arrays)
+        except (StateError, ModelError):
+            continue
+        raise AssertionError(f"restore accepted {what}")
