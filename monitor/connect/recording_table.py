@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,21 +48,33 @@ class Table:
 
 def read_table(path: Path, window: WindowConfig, time_column: str | None = None) -> Table:
     """Read one file by its ending. Raises ConfigError for whatever cannot be used."""
+    if path.suffix.lower() == ".npy":
+        with _told(path):
+            return _array(path, window)
+    return _table(path, read_frame(path), window, time_column)
+
+
+def read_frame(path: Path) -> pd.DataFrame:
+    """A CSV or Parquet file with all its columns. Raises ConfigError as `read_table`."""
     readers: dict[str, Callable[[Path], pd.DataFrame]] = {".csv": _csv, ".parquet": _parquet}
     suffix = path.suffix.lower()
-    if suffix not in (*readers, ".npy"):
+    if suffix not in readers:
         raise ConfigError(
             f"{path}: the ending {path.suffix!r} is not known; valid are .csv, .npy, .parquet"
         )
-    try:
-        if suffix == ".npy":
-            return _array(path, window)
+    with _told(path):
         frame = readers[suffix](path)
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise ConfigError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
     if not len(frame):
         raise ConfigError(f"{path}: holds no rows")
-    return _table(path, frame, window, time_column)
+    return frame
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise ConfigError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
 
 
 def _csv(path: Path) -> pd.DataFrame:
