@@ -113,7 +113,7 @@ def _measured(samples: Samples, rate: float) -> Iterator[Samples]:
     there = np.any(~np.isnan(samples.data), axis=0)
     edges = np.flatnonzero(np.diff(np.concatenate(([0], there, [0]))))
     for first, last in edges.reshape(-1, 2):
-        start = samples.start + first / rate
+        start = samples.start + float(first) / rate
         yield samples._replace(start=start, data=samples.data[:, first:last])
 
 

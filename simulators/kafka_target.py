@@ -44,7 +44,7 @@ class KafkaTarget:
         """As `Target.send`; does not wait for the broker."""
         try:
             sent = self._producer.send(message.topic, key=message.key, value=message.value)
-        except kafka.errors.KafkaError as error:
+        except (kafka.errors.KafkaError, ValueError) as error:
             raise self._refusal(error) from error
         sent.add_errback(self._failed.append)
         if self._failed:

@@ -158,6 +158,7 @@ def test_all_machines_send_in_time_order() -> None:
     fleet = Fleet(0, 3)
     found = list(fleet.samples(0.0, 2.2, seconds=0.5))
     assert [s.start for s in found] == sorted(s.start for s in found)
+    assert {type(s.start) for s in found} == {float}
     for sensor in fleet.sensors:
         mine = np.hstack([s.data for s in found if s.sensor == sensor])
         np.testing.assert_array_equal(mine, fleet.chunk(sensor, 0.0, 2.2).data)
