@@ -110,7 +110,8 @@ class Mahalanobis:
         return whitened
 
     def _standard(self, rows: Array) -> Array:
-        z = (rows - self._arrays["median"]) / self._arrays["scale"]
+        with np.errstate(over="ignore"):  # infinity is clipped like any other large value
+            z = (rows - self._arrays["median"]) / self._arrays["scale"]
         return np.clip(z, -_CLIP, _CLIP)
 
     def _flat(self, x: Array) -> Array:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from monitor.detect import onnx_backend
 from monitor.detect.nets import Distance, Residual, check_shape
-from monitor.detect.training import whole_number
+from monitor.detect.training import one_thread, whole_number
 from monitor.errors import ConfigError, ModelError
 from monitor.types import Array, State
 
@@ -62,7 +62,7 @@ class NetDetector:
         self._need_weights()
         if x.shape[1:] != self.shape:
             raise ModelError(f"examples have shape {x.shape[1:]}; the net is for {self.shape}")
-        with torch.inference_mode():
+        with one_thread(), torch.inference_mode():
             parts: Array = self.net(torch.from_numpy(np.ascontiguousarray(x, np.float32))).numpy()
         return parts
 

@@ -73,6 +73,17 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Run torch on one thread: faster for nets this small, and the same sums on any machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 def whole_number(name: str, value: object, low: int, high: int) -> None:
     """Raises ConfigError unless `value` is a whole number from `low` to `high`."""
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
@@ -107,6 +118,7 @@ def split(data: Examples) -> tuple[Examples, Examples]:
     return training, held_out if len(held_out.x) else training
 
 
+@one_thread()
 def train(
     net: nn.Module, objective: Objective, data: Examples, plan: Training, *, progress: bool = False
 ) -> dict[str, float]:
@@ -118,7 +130,9 @@ def train(
     """
     training, held_out = split(data)
     random = torch.Generator().manual_seed(plan.seed)
-    optimiser = torch.optim.AdamW(net.parameters(), plan.learning_rate, weight_decay=1e-4)
+    optimiser = torch.optim.AdamW(
+        net.parameters(), plan.learning_rate, weight_decay=1e-4, fused=True
+    )
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, plan.epochs)
     best = _Best(net, plan.patience)
     with Progress(disable=not progress) as bar:
