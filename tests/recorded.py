@@ -26,13 +26,21 @@ class Loudness:
         self.shape = shape
 
     def score_learn(self, slots: Slots, x: Array, cut: Array) -> Array:
-        return np.abs(x).max(axis=(1, 2))
+        loudest: Array = np.abs(x).max(axis=(1, 2))
+        return loudest
 
     def state(self) -> State:
         return {}
 
     def restore(self, state: State) -> None:
         pass
+
+
+class Deaf(Loudness):
+    """Hears nothing: every window has the same score."""
+
+    def score_learn(self, slots: Slots, x: Array, cut: Array) -> Array:
+        return np.ones(len(x), np.float32)
 
 
 def recording(
@@ -63,7 +71,7 @@ def write_csv(folder: Path, recorded: Recording) -> Path:
         columns["anomaly"] = recorded.labels
     path = folder / f"{recorded.sensor}.csv"
     rows = np.column_stack(list(columns.values()))
-    np.savetxt(path, rows, fmt="%.9g", delimiter=",", header=",".join(columns), comments="")
+    np.savetxt(path, rows, fmt="%.17g", delimiter=",", header=",".join(columns), comments="")
     return path
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,12 +14,12 @@ from hypothesis import strategies as st
 from monitor.errors import ConfigError
 from monitor.offline.dataset import by_sensor, of_rule, read_recorded, windows_of
 from monitor.settings import Config, StreamConfig
-from monitor.stream.window import Windower
+from monitor.stream.window import Windower, Windows
 from monitor.types import Samples
 from tests.recorded import RATE, START, config, recording, stream_of, write_csv
 
 
-def the_stream(**sections: object) -> StreamConfig:
+def the_stream(**sections: Any) -> StreamConfig:
     (stream,) = config(**sections).streams.values()
     return stream
 
@@ -73,7 +74,8 @@ def test_windows_are_the_same_however_the_live_samples_were_sent(
     object.__setattr__(whole, "data", whole.data[:, keep])
     stream = the_stream()
     live = Windower(stream.window)
-    found, at = [], 0
+    found: list[Windows] = []
+    at = 0
     while at < len(keep):
         size = sizes[len(found) % len(sizes)]
         singles = range(at, min(at + size, len(keep)))

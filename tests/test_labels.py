@@ -52,7 +52,7 @@ def test_windows_agree_with_their_samples_one_by_one(marks: list[int], jitter: f
     time = START + (np.arange(64) + jitter * (-1.0) ** np.arange(64)) / RATE
     object.__setattr__(recorded, "time", time)
     object.__setattr__(recorded, "labels", np.array(marks, np.int8))
-    starts = START + np.arange(7) * 0.5
+    starts = np.array([START + i * 0.5 for i in range(7)])
     found = truth_in(recorded, RATE).of_windows(starts, WINDOW).tolist()
     for label, first in zip(found, range(0, 56, 8), strict=True):
         inside = marks[first : first + 16]

@@ -46,7 +46,7 @@ def alerts_of(
     normal: int = 100,
 ) -> Alerting:
     alerts = [Raised(at, at + 1) for at in opened]
-    return alerting([Watch(events, alerts, unknown, 1000.0 + np.arange(normal))], RULES)[0]
+    return alerting([Watch(events, alerts, unknown, np.arange(1000.0, 1000.0 + normal))], RULES)[0]
 
 
 def test_a_ranking_worked_out_by_hand() -> None:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -195,7 +196,7 @@ def _bar(recorded: Recorded, *, shown: bool) -> Iterator[Callable[[int], None]]:
 
 
 def _table(found: Replayed) -> Table:
-    table = Table("figure", "value", title="Replay")
+    table = Table("figure", "value", title="Replay", box=SIMPLE_HEAD)
     table.columns[1].justify = "right"
     for name, value in asdict(found).items():
         rows = value if isinstance(value, dict) else {"": value}
