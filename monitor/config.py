@@ -11,11 +11,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from monitor.errors import ConfigError
 from monitor.settings import Config
+from monitor.yaml_reader import read_yaml
+
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 def load(path: Path, environment: Mapping[str, str] = os.environ) -> Config:
@@ -29,43 +31,60 @@ def load(path: Path, environment: Mapping[str, str] = os.environ) -> Config:
 
 def parse(text: str, name: str, environment: Mapping[str, str] = os.environ) -> Config:
     """Check the text of a file called `name`; `${NAME}` inside a value is taken from
-    `environment`.
+    `environment`. No message shows what came from there, or a password.
     """
-    try:
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{name}: not YAML: {' '.join(str(error).split())}") from error
+    data = read_yaml(text, name)
     if not isinstance(data, dict):
         raise ConfigError(f"{name}: holds {type(data).__name__}, not a mapping of sections")
+    filler = _Filler(name, environment)
     try:
-        return Config.model_validate(_filled(data, name, environment))
+        return Config.model_validate(filler.filled(data))
     except ValidationError as error:
-        lines = [f"{name}: {_told(fault)}" for fault in error.errors(include_url=False)]
-        raise ConfigError("\n".join(lines)) from error
+        faults = error.errors(include_url=False)
+    lines = [filler.hidden(f"{name}: {_told(fault)}") for fault in faults]
+    raise ConfigError("\n".join(lines))
 
 
-def _filled(value: Any, path: str, environment: Mapping[str, str]) -> Any:
-    """The same tree with `${NAME}` replaced; after parsing, so that a secret cannot change the
-    shape.
-    """
-    if isinstance(value, dict):
-        return {key: _filled(item, f"{path}: {key}", environment) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_filled(item, f"{path}[{i}]", environment) for i, item in enumerate(value)]
-    if not isinstance(value, str):
+class _Filler:
+    """Puts the environment into `${NAME}`; after parsing, so a secret cannot change the shape."""
+
+    def __init__(self, name: str, environment: Mapping[str, str]) -> None:
+        self._name, self._environment = name, environment
+        self._used: dict[str, str] = {}
+
+    def filled(self, value: Any, path: str = "") -> Any:
+        """The same tree with every `${NAME}` replaced. Raises ConfigError where one is not set."""
+        if isinstance(value, dict):
+            return {
+                key: self.filled(item, f"{path}.{key}" if path else str(key))
+                for key, item in value.items()
+            }
+        if isinstance(value, list):
+            return [self.filled(item, f"{path}.{i}") for i, item in enumerate(value)]
+        if not isinstance(value, str):
+            return value
+        return _VARIABLE.sub(lambda found: self._value(found[1], path), value)
+
+    def hidden(self, message: str) -> str:
+        """The message with the names of variables in place of their values."""
+        if not self._used:
+            return message
+        longest_first = sorted(map(re.escape, self._used), key=len, reverse=True)
+        pattern = rf"(?<!\w)(?:{'|'.join(longest_first)})(?!\w)"
+        return re.sub(pattern, lambda found: self._used[found[0]], message)
+
+    def _value(self, variable: str, path: str) -> str:
+        if variable not in self._environment:
+            raise ConfigError(f"{self._name}: {path}: environment variable {variable} is not set")
+        value = self._environment[variable]
+        if value:
+            self._used[value] = self._used[repr(value)[1:-1]] = f"${{{variable}}}"
         return value
-
-    def replace(found: re.Match[str]) -> str:
-        if found[1] not in environment:
-            raise ConfigError(f"{path}: environment variable {found[1]} is not set")
-        return environment[found[1]]
-
-    return re.sub(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", replace, value)
 
 
 def _told(fault: Any) -> str:
     """One validation fault as `path: value: what is wrong; what would be valid`."""
-    place = [str(part) for part in fault["loc"]]
+    place = [str(part) for part in fault["loc"] if part != "[key]"]
     path = ".".join(place)
     if fault["type"] == "extra_forbidden":
         return f"{path}: unknown key {place[-1]!r}; {_choices(place)}"
@@ -74,8 +93,13 @@ def _told(fault: Any) -> str:
     message = fault["msg"].removeprefix("Value error, ")
     value = fault["input"]
     if isinstance(value, str | int | float | bool) and not _secret(path):
-        return f"{path}: {value!r}: {message}"
+        return f"{path}: {_shown(value)}: {message}"
     return f"{path}: {message}" if path else message
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 100 else f"{text[:97]}..."
 
 
 def _secret(path: str) -> bool:

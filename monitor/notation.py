@@ -12,17 +12,23 @@ from pydantic import BeforeValidator, PlainSerializer
 from monitor.detect import DETECTORS
 
 UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+MOST_QUIET = 1_000_000
+LONGEST = 3660 * UNITS["d"]
 _NUMBER = r"(\d+(?:\.\d+)?|\.\d+)"
 
 
 def seconds(value: Any) -> float:
     """`500ms`, `1.5s`, `2m`, `1h`, `1d`, or a number of seconds; never negative."""
-    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e12:
-        return float(value)
     found = re.fullmatch(_NUMBER + r"\s*(us|ms|s|m|h|d)", str(value).strip())
-    if not found:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        length = float(min(value, LONGEST))
+    elif found:
+        length = float(found[1]) * UNITS[found[2]]
+    else:
         raise ValueError("not a duration; write a number with a unit, one of us, ms, s, m, h, d")
-    return float(found[1]) * UNITS[found[2]]
+    if not 0 <= length < LONGEST:
+        raise ValueError(f"not a duration; 0 to {LONGEST / UNITS['d']:.0f}d are valid")
+    return length
 
 
 class Votes(NamedTuple):
@@ -71,8 +77,10 @@ def below(value: Any) -> Below:
     if isinstance(value, Below):
         return value
     found = re.fullmatch(rf"(\d+)\s+below\s+{_NUMBER}", str(value).strip())
-    if not found or int(found[1]) < 1 or not 0 < float(found[2]) <= 1:
-        raise ValueError("not of the form 'n below level' with n >= 1 and 0 < level <= 1")
+    if not found or not 1 <= int(found[1]) <= MOST_QUIET or not 0 < float(found[2]) <= 1:
+        raise ValueError(
+            f"not of the form 'n below level' with 1 <= n <= {MOST_QUIET} and 0 < level <= 1"
+        )
     return Below(int(found[1]), float(found[2]))
 
 

@@ -71,6 +71,8 @@ class Runner:
         self.recent_alerts: deque[Alert] = deque(maxlen=KEPT)
         self.notices: deque[Notice] = deque(maxlen=KEPT)
         self.view = View(published=clock())
+        # What a tick found is in no record: only a snapshot keeps it, so one is due soon.
+        self._ticked: set[Partition] = set()
         self.joined = False
         self.stopping = False
         self._commit_due = clock() + pace.commit_every
@@ -115,21 +117,22 @@ class Runner:
         try:
             self.delivery.commit(done)
         except (SinkError, SourceError) as error:
-            self.counts["commits", "failed"] += 1
-            log.warning("commit failed, will try again", reason=str(error))
-            if not error.retriable:
-                raise
+            self._bear("commits", error)
             return False
         self.committed.update(done)
         self.counts["commits", "done"] += 1
         if self.clock() >= self._snapshot_due:
+            self._snapshot_due = self.clock() + self.pace.snapshot_every
             self._snapshot(self.position)
+        self._snapshot(self._ticked)
         return True
 
     def close(self) -> None:
         """Leave the group; what is held is delivered and snapshotted on the way out."""
-        self.source.close()
-        self.delivery.close()
+        try:
+            self.source.close()
+        finally:
+            self.delivery.close()
         self.publish()
 
     def publish(self) -> None:
@@ -143,10 +146,10 @@ class Runner:
             recent_alerts=tuple(self.recent_alerts),
             notices=tuple(self.notices),
             models=self.models,
-            counters=dict(self.pipeline.counts + self.counts),
+            counters={**self.pipeline.counts, **self.counts},
             histograms=self.timings.histograms(),
             position=dict(self.position),
-            lag=dict(self.source.lag()),
+            lag=dict(self._lag()),
         )
 
     # What the source calls: partitions come and go.
@@ -178,7 +181,7 @@ class Runner:
         while found := self.snapshots.load(partition, at_most):
             offset, state = found
             try:
-                told = self.pipeline.open(partition, state)
+                told = self.pipeline.open(partition, state, offset)
             except StateError as error:
                 self._warn(partition, offset, "snapshot_unreadable", str(error))
                 at_most = offset - 1
@@ -187,7 +190,7 @@ class Runner:
                 self._warn(partition, offset, "state_dropped", line)
             self.counts["snapshots", "restored"] += 1
             return offset
-        self.pipeline.open(partition, None)
+        self.pipeline.open(partition, None, committed)
         if committed > 0:
             detail = f"no snapshot at or below the committed offset {committed}; state starts empty"
             self._warn(partition, committed, "snapshot_missing", detail)
@@ -197,11 +200,23 @@ class Runner:
         try:
             return self.source.poll(self.pace.patience)
         except SourceError as error:
-            self.counts["polls", "failed"] += 1
-            log.warning("cannot read, will try again", reason=str(error))
-            if not error.retriable:
-                raise
+            self._bear("polls", error)
             return ()
+
+    def _lag(self) -> Mapping[Partition, int]:
+        """What waits in each partition; nothing where none is held or the source cannot say."""
+        try:
+            return self.source.lag() if self.position else {}
+        except SourceError as error:
+            self._bear("lags", error)
+            return {}
+
+    def _bear(self, what: str, error: SinkError | SourceError) -> None:
+        """What may pass is counted, told and tried again; what will not ends the process."""
+        if not error.retriable:
+            raise error
+        self.counts[what, "failed"] += 1
+        log.warning("failed, will try again", what=what, reason=str(error))
 
     def _emit(self, result: Result) -> None:
         fresh = result.since(self.silent)
@@ -222,12 +237,16 @@ class Runner:
 
     def _tick(self, now: float) -> None:
         """Time passes also where nothing comes, but only where nothing waits to be read."""
-        for partition, waiting in self.source.lag().items():
+        for partition, waiting in self._lag().items():
             if waiting == 0 and partition in self.position and partition not in self.silent:
-                self._emit(self.pipeline.tick(partition, now))
+                result = self.pipeline.tick(partition, now)
+                self._emit(result)
+                if result.alerts:
+                    self._ticked.add(partition)
 
     def _snapshot(self, partitions: Iterable[Partition]) -> None:
-        for partition in partitions:
+        for partition in list(partitions):
+            self._ticked.discard(partition)
             state = self.pipeline.partitions[partition].state()
             try:
                 self.snapshots.save(partition, self.position[partition], state)
@@ -235,13 +254,13 @@ class Runner:
             except StateError as error:
                 self.counts["snapshots", "failed"] += 1
                 log.warning("snapshot failed", partition=_name(partition), reason=str(error))
-        self._snapshot_due = self.clock() + self.pace.snapshot_every
 
     def _forget(self, partitions: Sequence[Partition], why: str) -> None:
         for partition in partitions:
             self.pipeline.close(partition)
             for known in (self.position, self.committed, self.silent):
                 known.pop(partition, None)
+            self._ticked.discard(partition)
             log.info(why, partition=_name(partition))
 
     def _warn(self, partition: Partition, offset: int, kind: str, detail: str) -> None:

@@ -13,7 +13,6 @@ from pydantic import (
     Field,
     NonNegativeFloat,
     PositiveFloat,
-    PositiveInt,
     SecretStr,
     field_validator,
     model_validator,
@@ -21,6 +20,8 @@ from pydantic import (
 
 from monitor.notation import Below, BelowLevel, Reference, Seconds, Votes, VotesOf, reference
 
+MOST_SAMPLES = 1_000_000
+Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
 Probability = Annotated[float, Field(gt=0, lt=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=200)]
 
@@ -28,7 +29,7 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=
 class Settings(BaseModel):
     """The root of all sections: frozen, and a key that is not known is a mistake."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Security(Settings):
@@ -60,7 +61,7 @@ class Kafka(Settings):
     client_id: str = "monitor"
     start: Literal["earliest", "latest"] = "earliest"
     session_timeout: Seconds = 10.0
-    max_poll_records: PositiveInt = 2000
+    max_poll_records: Count = 2000
     security: Security = Security()
 
     @field_validator("bootstrap")
@@ -77,7 +78,7 @@ class Recordings(Settings):
 
     paths: Annotated[list[Path], Field(min_length=1)]
     speed: NonNegativeFloat = 0.0
-    partitions: PositiveInt = 4
+    partitions: Count = 4
     time_column: str | None = None
 
 
@@ -129,7 +130,7 @@ class WindowConfig(Settings):
     """How samples become windows. With `input: windows` each message is one, of that length."""
 
     length: Seconds
-    rate: PositiveFloat
+    rate: Annotated[float, Field(gt=0, le=MOST_SAMPLES)]
     channels: Annotated[list[str], Field(min_length=1)]
     hop: Seconds | None = None
     lateness: Seconds = 0.0
@@ -154,8 +155,11 @@ class WindowConfig(Settings):
 
     @model_validator(mode="after")
     def _fits(self) -> WindowConfig:
-        if not 2 <= self.samples <= 1_000_000:
-            raise ValueError(f"length x rate is {self.samples} samples; 2 to 1000000 are valid")
+        if not 2 <= self.samples <= MOST_SAMPLES:
+            raise ValueError(f"length x rate is {self.samples}; 2 to {MOST_SAMPLES} are valid")
+        late = round(self.lateness * self.rate)
+        if late > MOST_SAMPLES:
+            raise ValueError(f"lateness x rate is {late}; 0 to {MOST_SAMPLES} are valid")
         if not 1 <= self.hop_samples <= self.samples:
             raise ValueError(f"hop is {self.hop_samples} samples; 1 to {self.samples} are valid")
         if len(set(self.channels)) != len(self.channels):
@@ -211,23 +215,23 @@ class ThresholdConfig(Settings):
 
     quantile: Probability = 0.995
     window: Annotated[int, Field(ge=16, le=1_000_000)] = 2048
-    floor: PositiveFloat = 1e-6
-    cap: Annotated[float, Field(ge=1.5)] = 2.0
-    adopt: PositiveInt = 500
-    warm_up: PositiveInt = 200
-    margin: Annotated[float, Field(ge=1.0)] = 1.0
+    floor: Annotated[float, Field(ge=1e-30, le=1e30)] = 1e-6
+    cap: Annotated[float, Field(ge=1.5, le=1e6)] = 2.0
+    adopt: Count = 500
+    warm_up: Count = 200
+    margin: Annotated[float, Field(ge=1.0, le=1e6)] = 1.0
 
 
 class AlertConfig(Settings):
     """When windows become an alert. `severity` gives the score from which on each one holds."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(populate_by_name=True)
 
-    votes: PositiveInt = 1
+    votes: Count = 1
     raise_: Annotated[VotesOf, Field(alias="raise", validate_default=True)] = Votes(3, 5)
     clear: Annotated[BelowLevel, Field(validate_default=True)] = Below(5, 0.9)
     cool_down: Seconds = 0.0
-    silence: Seconds | None = None
+    silence: Annotated[Seconds, Field(gt=0)] | None = None
     severity: dict[Literal["info", "warning", "critical"], PositiveFloat] = {
         "warning": 1.0,
         "critical": 3.0,
@@ -250,7 +254,7 @@ class StreamConfig(Settings):
     window: WindowConfig
     models: Annotated[list[ModelRule], Field(min_length=1)]
     unknown_sensors: Literal["group", "warm_up", "reject"] = "group"
-    warm_up: PositiveInt = 60
+    warm_up: Count = 60
     threshold: ThresholdConfig = ThresholdConfig()
     alert: AlertConfig = AlertConfig()
     assets: list[Asset] = []
@@ -271,6 +275,14 @@ class StreamConfig(Settings):
         if self.alert.votes > fewest:
             raise ValueError(f"alert.votes is {self.alert.votes} but a rule has {fewest} detectors")
         return self
+
+    @field_validator("models")
+    @classmethod
+    def _distinct_rules(cls, value: list[ModelRule]) -> list[ModelRule]:
+        patterns = [rule.match for rule in value]
+        if len(set(patterns)) != len(patterns):
+            raise ValueError(f"match {patterns} name one twice; the first one would always win")
+        return value
 
     def rule_of(self, sensor: str) -> int | None:
         """The place of the first rule that matches the sensor's name."""
@@ -343,7 +355,7 @@ class ServeConfig(Settings):
 
     address: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 9464
-    max_sensors: PositiveInt = 1000
+    max_sensors: Count = 1000
 
 
 class Config(Settings):

@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from monitor.errors import SourceError
 from monitor.types import Owner, Partition, Record
 
 
@@ -41,11 +42,14 @@ class MemoryLog:
         headers: tuple[tuple[str, bytes], ...] = (),
         topic: str | None = None,
     ) -> Record:
-        """Add one record; without a topic it goes to the first one."""
-        number = zlib.crc32(key or b"") % self._count
+        """Add one record; without a topic it goes to the first one. Raises SourceError for a topic
+        that the log does not have.
+        """
+        partition = Partition(topic or self.topics[0], zlib.crc32(key or b"") % self._count)
+        if partition not in self._records:
+            raise SourceError(f"no topic {topic!r}; valid are {', '.join(self.topics)}")
         with self.arrived:
-            records = self._records[Partition(topic or self.topics[0], number)]
-            partition = Partition(topic or self.topics[0], number)
+            records = self._records[partition]
             record = Record(partition, len(records), key, time, value, headers)
             records.append(record)
             self.arrived.notify_all()
@@ -106,6 +110,9 @@ class MemorySource:
         return records
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
+        """Raises SourceError, and commits nothing, for a partition that is not held."""
+        if strange := [p for p in offsets if p not in self.position]:
+            raise SourceError(f"cannot commit {strange[0]}: not held by this member")
         self.log.group(self._name).committed.update(offsets)
 
     def lag(self) -> Mapping[Partition, int]:

@@ -24,7 +24,11 @@ FORMAT = 1
 
 
 class DirectorySnapshots:
-    """Keeps the newest `keep` generations of each partition."""
+    """Keeps the newest `keep` generations of each partition.
+
+    One that is ahead of what is saved now belongs to another history (the topic was made anew, or
+    the group went back) and is removed: it must not be taken for this one's later on.
+    """
 
     def __init__(self, directory: Path, keep: int = 3) -> None:
         self.directory, self.keep = directory, keep
@@ -35,8 +39,8 @@ class DirectorySnapshots:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             _write(folder / f"{offset:020d}.snapshot", offset, to_bytes(state))
-            for old in self._generations(partition)[self.keep :]:
-                old.unlink(missing_ok=True)
+            for path in self._superseded(partition, offset):
+                path.unlink(missing_ok=True)
         except OSError as error:
             raise StateError(f"snapshot in {folder}: {error.strerror or error}") from error
 
@@ -59,6 +63,13 @@ class DirectorySnapshots:
         found = self._folder(partition).glob("*.snapshot")
         return sorted((path for path in found if path.stem.isdecimal()), reverse=True)
 
+    def _superseded(self, partition: Partition, offset: int) -> list[Path]:
+        """What a snapshot at `offset` makes useless; also what a crash left half written."""
+        found = self._generations(partition)
+        ahead = [path for path in found if int(path.stem) > offset]
+        partial = list(self._folder(partition).glob("*.partial"))
+        return ahead + found[len(ahead) + self.keep :] + partial
+
     def _folder(self, partition: Partition) -> Path:
         return self.directory / partition.topic / str(partition.number)
 
@@ -78,12 +89,15 @@ def _write(path: Path, offset: int, body: bytes) -> None:
         "sha256": hashlib.sha256(body).hexdigest(),
     }
     beside = path.with_suffix(f".{os.getpid()}.partial")
-    with beside.open("wb") as file:
-        file.write(json.dumps(head).encode() + b"\n")
-        file.write(body)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+    try:
+        with beside.open("wb") as file:
+            file.write(json.dumps(head).encode() + b"\n")
+            file.write(body)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
     _sync(path.parent)
 
 

@@ -20,7 +20,9 @@ SMALLEST_SCALE = 1e-6
 
 
 class Constants:
-    """Per sensor: `own` is `(2, C)` sums while warming up, then centre and scale."""
+    """Per sensor: `own` is `(2, C)`: while warming up mean and mean square deviation of the windows
+    seen, then centre and scale.
+    """
 
     def __init__(self, scorers: Sequence[Scorer], channels: int, warm_up: int) -> None:
         self.scorers = scorers
@@ -44,7 +46,10 @@ class Constants:
             self._given["of"][slot, m] = scorer.group if own is None else own
 
     def learn(self, slots: Slots, data: Array) -> NDArray[np.bool_]:
-        """See windows in order; False for those of a sensor that has not seen enough yet."""
+        """See windows in order; False for those of a sensor that has not seen enough yet.
+
+        A window that is not finite teaches nothing.
+        """
         ready = np.ones(len(slots), np.bool_)
         if self.warm_up:
             seen, own = self._learned["seen"], self._learned["own"]
@@ -71,6 +76,7 @@ class Constants:
 
     def restore(self, state: State) -> None:
         self._learned.restore(state)
+        self._learned.reach(self._given.rows)
 
 
 @compiled
@@ -83,20 +89,40 @@ def _learn(
     warm_up: int,
     ready: NDArray[np.bool_],
 ) -> None:
-    """`seen` stops at warm_up + 1, which says that the sums have become centre and scale."""
+    """`seen` stops at warm_up + 1, which says that `own` has become centre and scale."""
     for i in range(len(slots)):
         s = slots[i]
         if fixed[s] or seen[s] > warm_up:
             continue
         ready[i] = False
-        for c in range(data.shape[1]):
-            own[s, 0, c] += np.float64(data[i, c].mean())
-            own[s, 1, c] += np.float64((data[i, c] * data[i, c]).mean())
+        if not np.isfinite(data[i]).all():
+            continue
         seen[s] += 1
+        for c in range(data.shape[1]):
+            _merge(data[i, c], seen[s], own[s, :, c])
         if seen[s] == warm_up:
             seen[s] += 1
             for c in range(data.shape[1]):
-                mean = own[s, 0, c] / warm_up
-                variance = max(own[s, 1, c] / warm_up - mean * mean, 0.0)
-                own[s, 0, c] = mean
-                own[s, 1, c] = max(np.sqrt(variance), SMALLEST_SCALE * max(1.0, abs(mean)))
+                smallest = SMALLEST_SCALE * max(1.0, abs(own[s, 0, c]))
+                own[s, 1, c] = max(np.sqrt(own[s, 1, c]), smallest)
+
+
+@compiled
+def _merge(x: Array, windows: int, moments: NDArray[np.float64]) -> None:
+    """Add one of `windows` equally long runs to the mean and the mean square deviation.
+
+    The pairwise update of Chan, Golub & LeVeque (1983): sums of squares would lose a small
+    deviation around a large mean.
+    """
+    mean = 0.0
+    for t in range(len(x)):
+        mean += np.float64(x[t])
+    mean /= len(x)
+    square = 0.0
+    for t in range(len(x)):
+        square += (np.float64(x[t]) - mean) ** 2
+    square /= len(x)
+    away = mean - moments[0]
+    moments[0] += away / windows
+    between = away * away * (windows - 1) / windows
+    moments[1] += (square - moments[1] + between) / windows

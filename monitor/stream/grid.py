@@ -148,13 +148,14 @@ def _make_room(
     counts: NDArray[np.int64],
     made: int,
 ) -> int:
-    """Close what a sample far ahead leaves behind; over an empty ring, begin anew at once."""
+    """Close what a sample far ahead leaves behind; windows without a sample, all in one leap."""
     capacity = rings.values.shape[2]
     while at >= rings.base[slot] + capacity:
-        if not rings.known[slot].any():
-            _begin(rings, grid, slot, at)
-        else:
+        if rings.known[slot].any():
             made = _close(rings, grid, slot, cut, run, counts, made)
+        else:
+            beyond = at - rings.base[slot] - capacity + 1
+            rings.base[slot] += -(-beyond // grid.hop) * grid.hop
     return made
 
 

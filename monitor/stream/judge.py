@@ -21,12 +21,13 @@ from monitor.types import Array, Slots
 
 
 class Judged(NamedTuple):
-    """One row for each window, columns for detectors `(N, D)`; `code`, `opened` and `severity` are
-    the alarm's steps.
+    """One row for each window, columns for detectors `(N, D)`: `values` are raw / cuts; `code`,
+    `opened` and `severity` are the alarm's steps.
     """
 
     raw: Array
     cuts: Array
+    values: Array
     adopted: NDArray[np.bool_]
     code: NDArray[np.int8]
     opened: NDArray[np.float64]
@@ -44,6 +45,7 @@ def judge(
     views = _views(lane, _blanked(data, finite))
     out = Judged(
         np.full((n, detectors), np.nan, np.float32),
+        np.empty((n, detectors), np.float32),
         np.empty((n, detectors), np.float32),
         np.zeros((n, detectors), np.bool_),
         np.full(n, NOTHING, np.int8),
@@ -105,8 +107,10 @@ def _judge_round(
 def _alarm_round(
     lane: LaneState, slots: Slots, rows: Slots, ends: NDArray[np.float64], out: Judged
 ) -> None:
-    values = out.raw[rows] / out.cuts[rows]
+    with np.errstate(over="ignore", invalid="ignore"):  # inf stays inf, inf / inf has no opinion
+        values = out.raw[rows] / out.cuts[rows]
     steps = lane.alarm.step(slots, fuse(values, lane.spec.settings.alert.votes), ends)
+    out.values[rows] = values
     out.code[rows], out.opened[rows], out.severity[rows] = steps
     lane.recent.put(slots, ends, out.raw[rows], out.cuts[rows])
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.arrays import fingerprint, put_under, under
-from monitor.errors import StateError
+from monitor.errors import ModelError, StateError
 from monitor.settings import StreamConfig
 from monitor.stream.alarm import Alarm
 from monitor.stream.constants import Constants
@@ -62,7 +62,13 @@ class LaneSpec:
         """Labels, the trained ones first."""
         return (*(s.label for s in self.scorers), *(o.label for o in self.online))
 
-    def fingerprints(self) -> dict[str, str]:
+    def serves(self, sensor: str) -> bool:
+        """Whether this lane's rule is the first that matches."""
+        rule = self.settings.rule_of(sensor)
+        return rule is not None and self.settings.models[rule].match == self.match
+
+    @cached_property
+    def fingerprints(self) -> Mapping[str, str]:
         """For each part of the state, what it depends on: where that changed, the part is void."""
         window = fingerprint(self.settings.window.model_dump())
         level = fingerprint(self.settings.threshold.model_dump(), window)
@@ -106,24 +112,28 @@ class LaneState:
     def state(self) -> State:
         """Every part's arrays under its name, and what each part depends on."""
         found = put_under("sensors", self.sensors.state())
-        for (name, part), made in zip(self._parts(), self._fingerprints(), strict=True):
+        for name, part in self._parts():
             found |= put_under(name, part.state())
-            found[f"{name}/fingerprint"] = np.frombuffer(made.encode(), np.uint8).copy()
+            made = self.spec.fingerprints[name].encode()
+            found[f"fingerprints/{name}"] = np.frombuffer(made, np.uint8).copy()
         return found
 
     def restore(self, state: State) -> list[str]:
-        """Take over what fits. Returns the names of the parts that start warm or empty instead.
+        """Take over what fits; returns a line for each part that starts warm or empty instead.
 
         Raises StateError where not even the names of the sensors can be read.
         """
-        self.sensors.restore(under("sensors", state))
-        for slot, sensor in enumerate(self.sensors):
+        sensors = SensorTable()
+        sensors.restore(under("sensors", state))
+        moved = [sensor for sensor in sensors if not self.spec.serves(sensor)]
+        if moved:
+            return [f"starts empty, since {moved[0]!r} has another rule now"]
+        self.sensors = sensors
+        for slot, sensor in enumerate(sensors):
             self._learn_name(slot, sensor)
-        lost = []
-        for (name, part), made in zip(self._parts(), self._fingerprints(), strict=True):
-            if not self._take(part, under(name, state), made):
-                lost.append(name)
-        return lost
+        lost = [name for name, part in self._parts() if not self._take(name, part, state)]
+        self._remake(lost)
+        return [f"{name} starts warm" for name in lost]
 
     def view(self, partition: Partition) -> LaneView:
         """A copy for people."""
@@ -164,20 +174,21 @@ class LaneState:
         online = labels[len(self.spec.scorers) :]
         return named + [(f"online:{d}", o) for d, o in zip(online, self.online, strict=True)]
 
-    def _fingerprints(self) -> Sequence[str]:
-        made = self.spec.fingerprints()
-        return [made[name] for name, _ in self._parts()]
-
-    @staticmethod
-    def _take(part: Stateful, state: State, made: str) -> bool:
-        found = state.pop("fingerprint", None)
-        if found is None or bytes(found) != made.encode():
+    def _take(self, name: str, part: Stateful, state: State) -> bool:
+        made = state.get(f"fingerprints/{name}")
+        if made is None or bytes(made) != self.spec.fingerprints[name].encode():
             return False
         try:
-            part.restore(state)
-        except StateError:
-            return False
+            part.restore(under(name, state))
+        except (StateError, ModelError, LookupError, TypeError, ValueError):
+            return False  # ours raise StateError; a user's detector may raise anything of its own
         return True
+
+    def _remake(self, lost: Sequence[str]) -> None:
+        """A detector that failed half-way through its state starts over."""
+        for place, online in enumerate(self.spec.online):
+            if f"online:{online.label}" in lost:
+                self.online[place] = online.make()
 
 
 def _rows(array: NDArray[Number], rows: int) -> NDArray[Number]:

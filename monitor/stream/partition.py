@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -42,11 +43,11 @@ class Inbox:
 class PartitionState:
     """Lanes in the order of the configuration; a sensor gets its place with its first message."""
 
-    def __init__(self, partition: Partition, streams: Sequence[Stream]) -> None:
+    def __init__(self, partition: Partition, streams: Sequence[Stream], offset: int = 0) -> None:
         self.partition = partition
         self.lanes = [LaneState(spec) for stream in streams for spec in stream.lanes]
         self.clock = -np.inf
-        self.next_offset = 0
+        self.next_offset = offset
         self._first = _first_lanes(streams)
         self._places: dict[tuple[str, str], tuple[int, int]] = {}
 
@@ -70,10 +71,15 @@ class PartitionState:
         inbox.clock.append(self.clock)
 
     def state(self) -> State:
-        """Every lane's arrays under its name, and the clock."""
-        found: State = {"format": np.array([FORMAT]), "clock": np.array([self.clock])}
-        for lane in self.lanes:
-            found |= put_under(lane.spec.name, lane.state())
+        """Every lane's arrays under its place, the lanes' names in that order, and the clock."""
+        names = json.dumps([lane.spec.name for lane in self.lanes]).encode()
+        found: State = {
+            "format": np.array([FORMAT]),
+            "clock": np.array([self.clock]),
+            "lanes": np.frombuffer(names, np.uint8).copy(),
+        }
+        for place, lane in enumerate(self.lanes):
+            found |= put_under(str(place), lane.state())
         return found
 
     def restore(self, state: State) -> list[str]:
@@ -81,19 +87,22 @@ class PartitionState:
 
         Raises StateError where the snapshot is not one of ours.
         """
-        if state.keys() < {"format", "clock"} or state["format"].tolist() != [FORMAT]:
+        if state.get("format", np.zeros(1)).tolist() != [FORMAT]:
             raise StateError(f"snapshot of another format; this version reads {FORMAT}")
-        self.clock = float(state["clock"].sum())
+        clock, saved = _head(state)
+        self.clock = clock
         told = []
         for index, lane in enumerate(self.lanes):
-            arrays = under(lane.spec.name, state)
-            if not arrays:
-                told.append(f"{lane.spec.name}: not in the snapshot, starts empty")
+            name = lane.spec.name
+            if name not in saved:
+                told.append(f"{name}: not in the snapshot, starts empty")
                 continue
-            told += [f"{lane.spec.name}: {part} starts warm" for part in lane.restore(arrays)]
+            arrays = under(str(saved.index(name)), state)
+            told += [f"{name}: {line}" for line in lane.restore(arrays)]
             for sensor, slot in lane.sensors.slots.items():
                 self._places[lane.spec.stream, sensor] = (index, slot)
-        return told
+        gone = sorted(set(saved) - {lane.spec.name for lane in self.lanes})
+        return told + [f"{name}: no longer configured, is forgotten" for name in gone]
 
     def _admit(self, stream: Stream, sensor: str) -> tuple[int, int]:
         rule = stream.settings.rule_of(sensor)
@@ -106,6 +115,17 @@ class PartitionState:
             raise DecodeError("unknown_sensor", f"no model was trained on sensor {sensor!r}")
         self._places[stream.name, sensor] = (lane, slot)
         return lane, slot
+
+
+def _head(state: State) -> tuple[float, list[str]]:
+    """The clock and the names of the lanes in a snapshot."""
+    try:
+        clock, lanes = state["clock"].item(), json.loads(bytes(state["lanes"]))
+    except (KeyError, ValueError) as error:
+        raise StateError(f"snapshot without clock or lanes: {error}") from error
+    if not isinstance(lanes, list):
+        raise StateError(f"names of lanes are {lanes!r}, not a list")
+    return float(clock), lanes
 
 
 def _first_lanes(streams: Sequence[Stream]) -> Mapping[str, int]:

@@ -72,16 +72,17 @@ class Pipeline:
         topics = {topic for stream in streams for topic in stream.settings.topics}
         self._routes = {t: [s for s in streams if t in s.settings.topics] for t in topics}
 
-    def open(self, partition: Partition, state: State | None) -> list[str]:
-        """Begin with a snapshot's state, or empty; returns a line for each part that did not fit.
+    def open(self, partition: Partition, state: State | None, offset: int = 0) -> list[str]:
+        """Begin at an offset with a snapshot's state, or empty; returns a line for each part that
+        did not fit.
 
         Raises StateError, and opens nothing, where the state is not one of ours.
         """
-        fresh = PartitionState(partition, self._routes.get(partition.topic, []))
+        fresh = PartitionState(partition, self._routes.get(partition.topic, []), offset)
         told = [] if state is None else fresh.restore(state)
         self.partitions[partition] = fresh
         for lane in fresh.lanes:
-            self._remember(open_alerts(lane, partition))
+            self._remember(open_alerts(lane, partition, offset))
         return told
 
     def close(self, partition: Partition) -> None:
@@ -129,34 +130,35 @@ class Pipeline:
         for stream in self._routes[record.partition.topic]:
             self.counts["messages", stream.name] += 1
             try:
-                for samples in self.codecs[stream.name].decode(record):
-                    known = state.knows(stream.name, samples.sensor)
-                    state.take(stream, record, samples, inbox)
-                    if not known:
-                        self._greet(stream.name, samples.sensor, record, told)
+                decoded = self.codecs[stream.name].decode(record)
             except DecodeError as error:
-                self.counts["messages_invalid", stream.name, error.reason] += 1
-                told.rejected.append(Rejected(record, stream.name, error.reason, error.detail))
+                self._reject(stream, record, error, told)
+                continue
+            for samples in decoded:
+                known = state.knows(stream.name, samples.sensor)
+                try:
+                    state.take(stream, record, samples, inbox)
+                except DecodeError as error:
+                    self._reject(stream, record, error, told)
+                    continue
+                if not known:
+                    self._greet(stream.name, samples.sensor, record, told)
+
+    def _reject(self, stream: Stream, record: Record, error: DecodeError, told: Told) -> None:
+        self.counts["messages_invalid", stream.name, error.reason] += 1
+        told.rejected.append(Rejected(record, stream.name, error.reason, error.detail))
 
     def _greet(self, stream: str, sensor: str, record: Record, told: Told) -> None:
         """A sensor new to its partition: tell where another partition has it too."""
-        others = [p for p, s in self.partitions.items() if s.knows(stream, sensor)]
-        others.remove(record.partition)
-        if others:
-            self.counts["sensors_in_two_partitions", stream] += 1
-            detail = (
-                f"also comes on partition {others[0].number} of {others[0].topic}: key by sensor"
-            )
-            told.notices.append(
-                Notice(
-                    record.partition,
-                    record.offset,
-                    stream,
-                    sensor,
-                    "sensor_in_two_partitions",
-                    detail,
-                )
-            )
+        here = record.partition
+        others = (p for p, s in self.partitions.items() if p != here and s.knows(stream, sensor))
+        other = next(others, None)
+        if other is None:
+            return
+        self.counts["sensors_in_two_partitions", stream] += 1
+        kind = "sensor_in_two_partitions"
+        detail = f"also comes on partition {other.number} of {other.topic}: key by sensor"
+        told.notices.append(Notice(here, record.offset, stream, sensor, kind, detail))
 
     def _windows(self, inbox: Inbox, told: Told) -> list[Batch]:
         state = self.partitions[told.partition]
@@ -190,6 +192,8 @@ class Pipeline:
         for batch in batches:
             ready = batch.lane.constants.learn(batch.windows.slots, batch.windows.data)
             places = np.flatnonzero(ready)
+            if not len(places):
+                continue
             for m, scorer in enumerate(batch.lane.spec.scorers):
                 work.setdefault(id(scorer), (scorer, []))[1].append((batch, m, places))
         for scorer, parts in work.values():
@@ -201,7 +205,7 @@ class Pipeline:
         ends = windows.starts + length
         judged = judge(lane, windows.slots, windows.data, batch.trained, ends)
         shares = {
-            row: _shares(lane, windows, row, judged.raw[row] / judged.cuts[row])
+            row: _shares(lane, windows, row, judged.values[row])
             for row in np.flatnonzero((judged.code != NOTHING) & (judged.code != RESOLVED)).tolist()
         }
         found = Found(batch.offsets, windows.slots, ends.tolist(), judged, shares)

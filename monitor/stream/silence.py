@@ -1,9 +1,9 @@
 """Sensors that stop sending, found in event time.
 
 A partition's clock is the newest sample time of its records. A sensor is silent once that clock
-passes its last sample by the time-out; the alert counts as opened at last sample + time-out, so it
-has the same id however late it is noticed. The sensor's own next record may be the one that shows
-the silence, and ends it at once.
+has moved on by the time-out since its last message; one whose own clock is behind is not. The alert
+counts as opened at that very time, so it has an id of its own, the same however late it is noticed.
+The sensor's own next record may be the one that shows the silence, and ends it at once.
 """
 
 from __future__ import annotations
@@ -31,11 +31,19 @@ class Change(NamedTuple):
 
 
 class Silence:
-    """Last sample times of the sensors of one lane, and who is silent."""
+    """Last sample times of the sensors of one lane, and who is silent.
+
+    `heard` is the partition's clock at a sensor's last message, `opened` says since when it is
+    silent (NaN while it is not): so an alert ends under its id also where the time-out has changed.
+    """
 
     def __init__(self, timeout: float | None) -> None:
         self.timeout = np.inf if timeout is None else timeout
-        self._rows = Columns(last=Column("f8", (), -np.inf), silent=Column("?"))
+        self._rows = Columns(
+            last=Column("f8", (), -np.inf),
+            heard=Column("f8", (), -np.inf),
+            opened=Column("f8", (), np.nan),
+        )
         # No sensor can become silent before this time; a lower bound, found again where passed.
         self._due = np.full(1, -np.inf)
 
@@ -49,10 +57,10 @@ class Silence:
         sample, and the partition's clock with them.
         """
         self._rows.reach(int(slots.max(initial=-1)) + 1)
-        room = self._rows.rows + 2 * len(slots)
-        found = np.empty((room, 5))
-        memory = (self._rows["last"], self._rows["silent"], self._due)
-        made = _observe(slots, times, clock, self._rows.rows, self.timeout, *memory, found)
+        rows = self._rows.rows
+        found = np.empty((rows + 2 * len(slots), 5))
+        memory = (self._rows["last"], self._rows["heard"], self._rows["opened"])
+        made = _observe((slots, times, clock), rows, self.timeout, memory, self._due, found)
         return [
             Change(int(slot), int(at), bool(silent), opened, time)
             for slot, at, silent, opened, time in found[:made].tolist()
@@ -60,8 +68,8 @@ class Silence:
 
     def silent(self) -> list[Change]:
         """Those who are silent now, as they were told."""
-        slots = np.flatnonzero(self._rows["silent"][: self._rows.rows]).tolist()
-        opened = self._rows["last"] + self.timeout
+        opened = self._rows["opened"][: self._rows.rows]
+        slots = np.flatnonzero(~np.isnan(opened)).tolist()
         return [Change(s, 0, True, float(opened[s]), float(opened[s])) for s in slots]
 
     def tick(self, now: float) -> list[Change]:
@@ -78,36 +86,36 @@ class Silence:
 
 @compiled
 def _observe(
-    slots: Slots,
-    times: Times,
-    clock: Times,
+    messages: tuple[Slots, Times, Times],
     rows: int,
     timeout: float,
-    last: Times,
-    silent: NDArray[np.bool_],
+    memory: tuple[Times, Times, Times],
     due: Times,
     found: Times,
 ) -> int:
+    slots, times, clock = messages
+    last, heard, opened = memory
     made = 0
     for i in range(len(slots)):
         if clock[i] > due[0]:
             due[0] = np.inf
             for s in range(rows):
-                if silent[s] or last[s] == -np.inf:
+                if last[s] == -np.inf or not np.isnan(opened[s]):
                     continue
-                if last[s] + timeout < clock[i]:
-                    silent[s] = True
-                    found[made] = (s, i, 1.0, last[s] + timeout, clock[i])
+                if heard[s] + timeout < clock[i]:
+                    opened[s] = heard[s] + timeout
+                    found[made] = (float(s), float(i), 1.0, opened[s], clock[i])
                     made += 1
                 else:
-                    due[0] = min(due[0], last[s] + timeout)
+                    due[0] = min(due[0], heard[s] + timeout)
         slot = slots[i]
         if slot < 0:
             continue
-        if silent[slot]:
-            silent[slot] = False
-            found[made] = (slot, i, 0.0, last[slot] + timeout, times[i])
+        if not np.isnan(opened[slot]):
+            found[made] = (float(slot), float(i), 0.0, opened[slot], times[i])
             made += 1
+            opened[slot] = np.nan
         last[slot] = max(last[slot], times[i])
-        due[0] = min(due[0], last[slot] + timeout)
+        heard[slot] = clock[i]
+        due[0] = min(due[0], heard[slot] + timeout)
     return made

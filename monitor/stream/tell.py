@@ -75,12 +75,14 @@ def tell_silence(
         told.alerts.append(_silence_alert(lane, change, told.partition, offsets[change.at]))
 
 
-def open_alerts(lane: LaneState, partition: Partition) -> list[Alert]:
+def open_alerts(lane: LaneState, partition: Partition, offset: int) -> list[Alert]:
     """The alerts that restored state says are open; what made them worse or better is not known."""
-    found = [_silence_alert(lane, change, partition, 0) for change in lane.silence.silent()]
+    found = [_silence_alert(lane, change, partition, offset) for change in lane.silence.silent()]
     for slot, opened, severity in lane.alarm.open():
         alert = _alert(lane, slot, partition, "score", opened)
-        found.append(alert._replace(severity=SEVERITIES[severity], reason="open since before"))
+        found.append(
+            alert._replace(offset=offset, severity=SEVERITIES[severity], reason="open since before")
+        )
     return found
 
 
@@ -116,7 +118,7 @@ def _silence_alert(lane: LaneState, change: Change, partition: Partition, offset
 
 def _score_alert(lane: LaneState, found: Found, row: int, partition: Partition) -> Alert:
     judged, slot = found.judged, int(found.slots[row])
-    values = _values(judged.raw[row], judged.cuts[row], lane.spec.detectors)
+    values = _values(judged.values[row], lane.spec.detectors)
     return _alert(lane, slot, partition, "score", float(judged.opened[row]))._replace(
         offset=found.offsets[row],
         phase="resolved" if judged.code[row] == RESOLVED else "firing",
@@ -128,9 +130,9 @@ def _score_alert(lane: LaneState, found: Found, row: int, partition: Partition) 
     )
 
 
-def _values(raw: Array, cuts: Array, detectors: Sequence[str]) -> dict[str, float]:
-    values = (raw / cuts).tolist()
-    return {detector: round(value, 6) for detector, value in zip(detectors, values, strict=True)}
+def _values(values: Array, detectors: Sequence[str]) -> dict[str, float]:
+    pairs = zip(detectors, values.tolist(), strict=True)
+    return {detector: round(value, 6) for detector, value in pairs}
 
 
 def _reason(lane: LaneState, values: Mapping[str, float], code: int) -> str:
