@@ -51,11 +51,15 @@ def test_every_sensor_is_judged_by_its_own_level(detector: str) -> None:
 @pytest.mark.parametrize("backend", ["torch", "onnx"])
 @pytest.mark.parametrize("detector", DETECTORS)
 @settings(max_examples=15, deadline=None)
-@given(sizes=st.lists(st.integers(0, 20), min_size=1, max_size=8), seed=st.integers(0, 99))
+@given(
+    sizes=st.lists(st.integers(0, 40), min_size=1, max_size=8),
+    seed=st.integers(0, 99),
+    chunk=st.sampled_from([1, 8, 64]),
+)
 def test_scores_are_equal_to_the_bit_however_windows_are_grouped(
-    detector: str, backend: str, sizes: list[int], seed: int
+    detector: str, backend: str, sizes: list[int], seed: int, chunk: int
 ) -> None:
-    model = grouped(detector, backend)
+    model = grouped(detector, backend, chunk)
     x = windows(sum(sizes), seed=seed)
     order = np.random.default_rng(seed).permutation(len(x))
     together = model.score(x, of(model, "pump-0", len(x)))
@@ -66,8 +70,8 @@ def test_scores_are_equal_to_the_bit_however_windows_are_grouped(
 
 
 @cache
-def grouped(detector: str, backend: str) -> Model:
-    return served(trained(detector), 8, backend)
+def grouped(detector: str, backend: str, chunk: int) -> Model:
+    return served(trained(detector), chunk, backend)
 
 
 @pytest.mark.parametrize("detector", DETECTORS)

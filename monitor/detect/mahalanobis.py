@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.compiled import compiled
 from monitor.errors import ConfigError, ModelError
 from monitor.types import Array, State
 
@@ -106,8 +107,7 @@ class Mahalanobis:
     def _whitened(self, x: Array) -> Array:
         self._need_training()
         centred = self._standard(self._flat(x)) - self._arrays["mean"]
-        whitened: Array = centred @ self._arrays["whitening"]
-        return whitened
+        return _product(centred, self._arrays["whitening"])
 
     def _standard(self, rows: Array) -> Array:
         with np.errstate(over="ignore"):  # infinity is clipped like any other large value
@@ -126,6 +126,17 @@ class Mahalanobis:
     def _need_training(self) -> None:
         if not self._arrays:
             raise ModelError("Mahalanobis has no estimate yet: call fit or restore first")
+
+
+@compiled
+def _product(rows: Array, matrix: Array) -> Array:
+    """`(N, d), (d, d) -> (N, d)`, each row alone: a BLAS rounds by a row's place among others."""
+    result = np.zeros(rows.shape, np.float32)
+    for n in range(rows.shape[0]):
+        for i in range(rows.shape[1]):
+            for j in range(matrix.shape[1]):
+                result[n, j] += rows[n, i] * matrix[i, j]
+    return result
 
 
 def shrunk_covariance(z: Floats) -> Floats:
