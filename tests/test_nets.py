@@ -220,3 +220,12 @@ def test_progress_is_shown_where_it_is_asked_for(capsys: pytest.CaptureFixture[s
         detector.show_progress = asked
         detector.fit(normal_examples((1, 16), 40))
         assert ("held-out loss" in capsys.readouterr().out) is asked
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_score_in_onnx_does_not_depend_on_the_place_to_the_bit(shape: tuple[int, ...]) -> None:
+    program = onnx_backend.OnnxProgram(Residual(folded(autoencoder(shape)), shape[0]), (64, *shape))
+    x = normal_examples(shape, 64)
+    for seed in range(5):
+        order = np.random.default_rng(seed).permutation(64)
+        assert np.array_equal(program(x[order]), program(x)[order])

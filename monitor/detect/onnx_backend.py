@@ -84,8 +84,8 @@ class _Graph:
     def residual(self, head: Residual) -> str:
         difference = self.add("Sub", [self.sequence(head.net), "x"])
         square = self.add("Mul", [difference, difference])
-        axes = list(range(2, len(self.shape)))
-        mean = self.add("ReduceMean", [square], axes=axes, keepdims=0)
+        # Not ReduceMean: its sums are grouped by where a row lies in memory.
+        mean = self.add("Flatten", [self.add("GlobalAveragePool", [square])])
         return self.add("Mul", [mean, self.constant(head.weight)])
 
     def distance(self, head: Distance) -> str:
