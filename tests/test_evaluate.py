@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from monitor.connect.recording import Recording
 from monitor.errors import ConfigError
 from monitor.offline.evaluate import Evaluated, Part, evaluate, run
+from monitor.offline.evaluate_table import alerting_table, ranking_table
 from monitor.offline.labels import Event
 from monitor.offline.train import train
 from tests.recorded import START, config, recording, write_csv
@@ -199,6 +202,19 @@ def test_the_command_prints_tables_and_writes_json(
     shown = capsys.readouterr().out
     for told in ("AUROC", "F1 best is an oracle", "machines: alerts", "pooled", "fused"):
         assert told in shown
+
+
+def test_tables_fit_into_80_columns_and_tell_files_of_one_name_apart(tmp_path: Path) -> None:
+    twins = [tmp_path / folder / "0.csv" for folder in ("valve1", "valve2")]
+    found = of([recording(f"m{i}", 60.0, [(40, 44)], path=p) for i, p in enumerate(twins)])
+    parts = {**found.files["machines"], "pooled": pooled(found)}
+    for table in (ranking_table("machines", parts), alerting_table("machines", parts)):
+        screen = Console(width=80, file=StringIO(), record=True)
+        screen.print(table)
+        shown = screen.export_text()
+        assert "…" not in shown
+        assert "valve1/0.csv" in shown
+        assert "valve2/0.csv" in shown
 
 
 def test_labels_of_other_sensors_are_told(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -30,44 +30,50 @@ def ranking_table(stream: str, parts: Mapping[str, Figures]) -> Table:
     heads = "windows", "anomalous", "AUROC", "AUPRC", "F1 best"
     table = _table(f"{stream}: scores", "file", "detector", *heads)
     table.caption = "F1 best is an oracle: its cut was chosen on these labels"
+    shown = _short(parts)
     for name, part in parts.items():
         for detector, found in (*part.raw.items(), ("fused", part.fused)):
             figures = map(_share, (found.auroc, found.auprc, found.f1_best))
             counts = f"{found.windows:,}", f"{found.anomalous:,}"
-            table.add_row(_short(name), detector, *counts, *figures)
+            table.add_row(shown[name], detector, *counts, *figures)
         table.add_section()
     return table
 
 
 def alerting_table(stream: str, parts: Mapping[str, Figures]) -> Table:
     """How well alerts fit events: a row for each file."""
-    heads = "recall", "precision", "delay s", "false", "false a day", "in alarm"
-    table = _table(f"{stream}: alerts", "file", "events", "found", "alerts", *heads)
-    table.caption = "delay: mean; a day: of one sensor; in alarm: share of normal windows"
+    heads = "events", "recall", "precision", "mean delay s", "false", "a day", "in alarm"
+    table = _table(f"{stream}: alerts", "file", *heads)
+    table.caption = "a day: false alarms by sensor; in alarm: share of normal windows"
+    shown = _short(parts)
     for name, part in parts.items():
         own = part.alerts
         if name == "pooled":
             table.add_section()
-        table.add_row(
-            *(_short(name), str(own.events), str(own.detected), str(own.alerts)),
-            *(_share(own.recall), _share(own.precision)),
-            *(_number(own.delay_mean), str(own.false_alarms)),
-            *(_number(own.false_alarms_per_day), _share(own.in_alarm)),
-        )
+        found = f"{own.detected} of {own.events}"
+        shares = _share(own.recall), _share(own.precision)
+        false = str(own.false_alarms), _number(own.false_alarms_per_day)
+        row = found, *shares, _number(own.delay_mean), *false, _share(own.in_alarm)
+        table.add_row(shown[name], *row)
     return table
 
 
 def _table(title: str, *heads: str) -> Table:
-    table = Table(title=title, box=SIMPLE_HEAD)
+    """80 columns are enough, unless names are long."""
+    table = Table(title=title, box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
     for head in heads:
-        left = head in ("file", "detector")
-        table.add_column(head, justify="left" if left else "right", no_wrap=True)
+        if head in ("file", "detector"):
+            table.add_column(head, overflow="fold")
+        else:
+            table.add_column(head, justify="right", no_wrap=True)
     return table
 
 
-def _short(name: str) -> str:
-    """A file with its folder."""
-    return "/".join(Path(name).parts[-2:])
+def _short(names: Iterable[str]) -> dict[str, str]:
+    """Files by their names, with their folders where two have the same name."""
+    paths = {name: Path(name) for name in names}
+    alone = len({path.name for path in paths.values()}) == len(paths)
+    return {name: "/".join(path.parts[-1 if alone else -2 :]) for name, path in paths.items()}
 
 
 def _share(value: float | None) -> str:

@@ -26,6 +26,7 @@ from monitor.offline.dataset import Recorded, read_recorded
 from monitor.offline.figures import write_figures
 from monitor.runner import Pace, Runner
 from monitor.settings import Config
+from monitor.stream.rehearse import rehearse
 from monitor.types import Record, Result, Sink
 from monitor.wiring import ForgetfulSnapshots, build_middle
 
@@ -103,6 +104,7 @@ def play(config: Config, recorded: Recorded, sink: Sink, *, progress: bool = Fal
     """
     config = _apart(config)
     middle = build_middle(config)
+    rehearse(middle.pipeline)
     with _bar(recorded, shown=progress) as advance:
         log = MemoryLog(config.topics(), PARTITIONS)
         source = RecordedSource(log, _feed(config, recorded, advance), time.perf_counter, 0)
@@ -196,7 +198,7 @@ def _bar(recorded: Recorded, *, shown: bool) -> Iterator[Callable[[int], None]]:
 
 
 def _table(found: Replayed) -> Table:
-    table = Table("figure", "value", title="Replay", box=SIMPLE_HEAD)
+    table = Table("figure", "value", title="Replay", box=SIMPLE_HEAD, show_edge=False)
     table.columns[1].justify = "right"
     for name, value in asdict(found).items():
         rows = value if isinstance(value, dict) else {"": value}

@@ -220,11 +220,11 @@ def recipe_of(job: Job) -> Recipe:
 
 
 def _table(found: Sequence[Trained]) -> Table:
-    table = Table(title="Trained models", box=SIMPLE_HEAD)
+    table = Table(title="Trained models", box=SIMPLE_HEAD, show_edge=False)
     table.caption = "q0.99: of the scores of held-out windows"
     table.add_column("model", no_wrap=True)
-    table.add_column("aliases")
-    for head in ("sensors", "windows", "left out", "seconds", "q0.99"):
+    table.add_column("aliases", overflow="fold")
+    for head in ("sensors", "windows", "left out", "s", "q0.99"):
         table.add_column(head, justify="right")
     for each in found:
         figures = f"{each.sensors:,}", f"{each.windows:,}", f"{each.anomalous:,}"
