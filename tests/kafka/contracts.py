@@ -48,11 +48,12 @@ class Member:
         self._within(self.source.close)
 
     def assigned(self, committed: Mapping[Partition, int]) -> Mapping[Partition, int]:
-        """Read on at the committed offset, less `rewind`."""
+        """Read on at the committed offset, the first time less `rewind`."""
         assert self._inside, "assigned was called outside start, poll and close"
         assert not self.position.keys() & committed.keys(), "a partition came that was held already"
-        self.committed.update(committed)
-        start = {p: max(0, offset - self.rewind) for p, offset in committed.items()}
+        back = {p: 0 if p in self.committed else self.rewind for p in committed}
+        start = {p: max(0, offset - back[p]) for p, offset in committed.items()}
+        self.committed = {**committed, **self.committed}
         self.position.update(start)
         return start
 
@@ -105,7 +106,6 @@ def check_source(
     again = [(p, o) for p, offset in second.committed.items() for o in range(offset)[-3:]]
     assert sorted(second.seen) == sorted(again + more), "the owner says where to read on"
 
-    second.rewind = 0
     _check_sharing(second, Member(join()).start(), append, patience)
 
 

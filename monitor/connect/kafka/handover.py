@@ -14,6 +14,7 @@ While the listener waits, heartbeats go on, however long the work takes.
 from __future__ import annotations
 
 import queue
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Literal, NamedTuple, TypeVar
@@ -40,7 +41,7 @@ class Handover(NamedTuple):
 class Attendant:
     """Runs a client's blocking calls elsewhere and `serve`, which answers hand-overs, here.
 
-    Where `serve` raises, the error comes out of `run`, and no later hand-over is served: whoever
+    Where `serve` raises, the error comes out of `attend`, and no later hand-over is served: whoever
     failed at one is in no state for another.
     """
 
@@ -59,17 +60,31 @@ class Attendant:
 
     def client(self, **config: Any) -> KafkaNetClient:
         """The network client for a consumer, on a loop that this object can wake."""
-        return KafkaNetClient(net=self._loop, **config)
+        client = KafkaNetClient(net=self._loop, **config)
+        # kafka-python 3.0 takes the consumer's setting but does not bring it here, and so would
+        # create a topic whose name has a typing error.
+        client.cluster.config["allow_auto_create_topics"] = config["allow_auto_create_topics"]
+        return client
 
-    def run(self, call: Callable[[], T]) -> T:
-        """The result of a blocking call; hand-overs that it causes are served meanwhile."""
+    def submit(self, call: Callable[[], T]) -> Future[T]:
+        """Start a blocking call; the one before it is waited for."""
         done = self._worker.submit(call)
         done.add_done_callback(self._events.put)
-        while (event := self._events.get()) is not done:
-            # An earlier call that was interrupted here leaves its future in the queue.
+        return done
+
+    def attend(self, done: Future[Any], timeout: float | None = None) -> bool:
+        """Serve hand-overs until the call is done, or the seconds are over; which of the two."""
+        until = None if timeout is None else time.monotonic() + timeout
+        while not done.done():
+            left = None if until is None else max(0.0, until - time.monotonic())
+            try:
+                event = self._events.get(timeout=left)
+            except queue.Empty:
+                return False
+            # The futures are there to wake us; those of earlier calls may still come, too.
             if isinstance(event, Handover):
                 self._answer(event)
-        return done.result()
+        return True
 
     def _answer(self, handover: Handover) -> None:
         try:
@@ -83,7 +98,7 @@ class Attendant:
     def stop(self) -> None:
         """Wait for the last call, serving nothing any more, and end the threads."""
         self._failed = True
-        self.run(self._loop.close)
+        self.attend(self.submit(self._loop.close))
         self._worker.shutdown()
 
 

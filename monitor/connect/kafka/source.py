@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import structlog
 from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition, errors
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.structs import MemberState
 
 from monitor.connect.kafka.client import connection, said
 from monitor.connect.kafka.handover import Attendant, Handover
@@ -20,8 +23,11 @@ from monitor.types import Owner, Partition, Record
 
 log = structlog.get_logger()
 
+Batches = dict[TopicPartition, list[Any]]
+
 _REQUEST = 10.0
 _PAUSE = 0.1
+_JOINING = 0.25
 _MEMBERSHIP = (
     errors.RebalanceInProgressError,
     errors.CommitFailedError,
@@ -40,9 +46,9 @@ _FETCH = {
 class KafkaSource:
     """The records of some topics, shared with the other members of the group.
 
-    Partitions are assigned one by one to whoever has fewest (cooperative sticky), so those that
-    stay are not interrupted by those that move. A topic that does not exist yet is waited for.
-    Records of open or aborted transactions are not seen.
+    When members come or go only the partitions that move are handed over (cooperative sticky); the
+    others are not interrupted. A topic that does not exist yet is waited for. Records of open or
+    aborted transactions are not seen.
 
     `start` raises SourceError with the reason where no broker lets us in. An error that the owner
     raises in a hand-over comes out of `poll` or `close`; after that only `close` is left.
@@ -56,6 +62,8 @@ class KafkaSource:
         self._attendant: Attendant | None = None
         self._consumer: Any = None
         self._owner: Owner | None = None
+        self._fetch: Future[Batches] | None = None
+        self._closing = False
 
     def start(self, owner: Owner) -> None:
         """Join the group; the partitions come with the polls that follow."""
@@ -68,10 +76,11 @@ class KafkaSource:
             finally:
                 if self._consumer is None:
                     self._attendant.stop()
+        self._consumer.subscribe(self._topics, listener=self._attendant.listener)
+        # In this order, or the group's leader finds its first assignment outdated and joins again.
         for topic in self._topics:
             if not self._consumer.partitions_for_topic(topic):
                 log.warning("topic_missing", topic=topic, hint="read as soon as it is created")
-        self._consumer.subscribe(self._topics, listener=self._attendant.listener)
 
     def _make(self, attendant: Attendant) -> KafkaConsumer:
         session = self._settings.session_timeout
@@ -99,10 +108,14 @@ class KafkaSource:
         consumer, attendant = self._open()
         if attendant.failed:
             raise SourceError("a hand-over of partitions has failed; close this source")
-        milliseconds = max(0, int(timeout * 1000))
+        if self._fetch is None:
+            self._fetch = attendant.submit(lambda: self._fetched(consumer, timeout))
+        if not attendant.attend(self._fetch, timeout + _JOINING):
+            return []
+        done, self._fetch = self._fetch, None
         with self._translated("cannot read"):
             try:
-                batches = attendant.run(lambda: consumer.poll(timeout_ms=milliseconds))
+                batches = done.result()
             except errors.OffsetOutOfRangeError as error:
                 self._step_into_range(error.args[0])
                 return []
@@ -111,6 +124,21 @@ class KafkaSource:
                 time.sleep(min(max(timeout, 0.0), _PAUSE))
                 return []
         return [record for tp, batch in batches.items() for record in _records(tp, batch)]
+
+    def _fetched(self, consumer: KafkaConsumer, timeout: float) -> Batches:
+        """Records, or none after `timeout`; but joining the group is seen through to its end.
+
+        A join that ends while nobody polls is thrown away by kafka-python 3.0.12, which then joins
+        anew and so makes all others join anew: two members can go on like that for ever.
+        """
+        milliseconds = max(0, int(timeout * 1000))
+        batches: Batches = consumer.poll(timeout_ms=milliseconds)
+        until = time.monotonic() + _REQUEST
+        while not batches and not self._closing and time.monotonic() < until:
+            if consumer.group_metadata().state is MemberState.STABLE:
+                break
+            batches = consumer.poll(timeout_ms=int(_JOINING * 1000))
+        return batches
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
         """Have the group remember where to read on; returns once it does.
@@ -126,8 +154,13 @@ class KafkaSource:
             consumer.commit(wanted, timeout_ms=_REQUEST * 1000)
 
     def lag(self) -> dict[Partition, int]:
-        """See `monitor.types.Source`; needs no request."""
+        """See `monitor.types.Source`; needs no request.
+
+        While the group is changing nothing is known to be at the high-water mark.
+        """
         consumer, _ = self._open()
+        if self._fetch is not None:
+            return dict.fromkeys(self._held, 1)
         with self._translated("cannot tell the lag"):
             return {p: self._behind(consumer, p, tp) for p, tp in self._held.items()}
 
@@ -141,9 +174,13 @@ class KafkaSource:
         if self._consumer is None:
             return
         consumer, attendant = self._open()
+        self._closing = True
+        leave = partial(consumer.close, autocommit=False, timeout_ms=_REQUEST * 1000)
         with self._translated("cannot leave the group"):
             try:
-                attendant.run(lambda: consumer.close(autocommit=False, timeout_ms=_REQUEST * 1000))
+                left = attendant.submit(leave)
+                attendant.attend(left)
+                left.result()
             finally:
                 self._consumer = None
                 attendant.stop()
