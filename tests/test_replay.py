@@ -47,10 +47,10 @@ class Kept:
 
 
 def live(settings: Config, recordings: Sequence[Recording], most: int) -> Kept:
-    """The loop over a log with one partition, in polls of at most so many records."""
+    """The loop over a log with three partitions, in polls of at most so many records."""
     ((name, stream),) = settings.streams.items()
     settings = settings.model_copy(update={"streams": {name: as_recorded(stream)}})
-    log = MemoryLog(settings.topics(), 1)
+    log = MemoryLog(settings.topics(), 3)
     for record in records(recordings, stream, seconds=0.3):
         log.append(record.key, record.time, record.value)
     kept, source = Kept(), MemorySource(log, max_records=most)
