@@ -242,6 +242,7 @@ class Loudness:
         assert x.shape[1:] == self.shape
 
     def score(self, x: Array) -> Array:
+        assert np.isfinite(x).all()
         loudest: Array = np.abs(x).max(axis=(1, 2))
         return loudest
 
@@ -257,8 +258,11 @@ def test_a_class_of_the_users_own_can_be_trained_and_served() -> None:
     again = served(model, 8)
     assert (again.label, again.backend) == ("Loudness", "numpy")
     x = windows(20)
+    x[3, 0, 0] = np.nan  # never shown to a detector
     constants = of(model, "pump-0", 20)
-    assert np.array_equal(again.score(x, constants), model.score(x, constants))
+    expected = model.score(x, constants)
+    assert np.isnan(expected).nonzero()[0].tolist() == [3]
+    assert np.array_equal(again.score(x, constants), expected, equal_nan=True)
     assert not model.contributions(x, constants).any()
 
 
