@@ -3,7 +3,7 @@
 State is a function of the log, so a snapshot is only a cache of it. The order of acts:
 
     deliver    everything below offset O is out, then O is committed (or both in one transaction)
-    snapshot   now and then the state at O is saved as S, so S <= O always
+    snapshot   at first, and then now and then, the state at O is saved as S, so S <= O always
     resume     load S, read on from S, stay silent below O
 
 A crash between any two of these repeats results with the same ids, and loses or changes none.
@@ -162,6 +162,8 @@ class Runner:
             if start < offset:
                 self.silent[partition] = offset
             log.info("partition assigned", partition=_name(partition), committed=offset, at=start)
+            if start == offset:
+                self._snapshot([partition])
         return {partition: self.position[partition] for partition in committed}
 
     def revoked(self, partitions: Sequence[Partition]) -> None:

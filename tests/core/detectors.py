@@ -22,7 +22,8 @@ class Energy:
     def __init__(
         self, shape: tuple[int, int], label: str = "energy", trained: tuple[str, ...] = ()
     ) -> None:
-        self.label, self.shape = label, shape
+        self.label = label
+        self.shape: tuple[int, ...] = shape
         self.fingerprint = f"{label} {shape} {trained}"
         self.calibration: Array = CALIBRATION
         self.group: Array = np.stack([np.zeros(shape[0]), np.ones(shape[0])]).astype(np.float32)

@@ -1,0 +1,54 @@
+"""Snapshots in memory, as bytes like on a disk, which can be damaged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from monitor.arrays import from_bytes, to_bytes
+from monitor.errors import StateError
+from monitor.types import Partition, State
+
+
+class MemorySnapshots:
+    """All generations of every partition; `trust` gives also what is ahead of `at_most`."""
+
+    def __init__(self, *, trust: bool = False) -> None:
+        self.kept: dict[Partition, dict[int, bytes]] = {}
+        self.spoiled: dict[Partition, set[int]] = {}
+        self.trust = trust
+
+    def save(self, partition: Partition, offset: int, state: State) -> None:
+        self.kept.setdefault(partition, {})[offset] = to_bytes(state)
+        self.spoiled.setdefault(partition, set()).discard(offset)
+
+    def load(self, partition: Partition, at_most: int) -> tuple[int, State] | None:
+        for offset, data in sorted(self.kept.get(partition, {}).items(), reverse=True):
+            if offset > at_most and not self.trust:
+                continue
+            try:
+                return offset, from_bytes(data)
+            except StateError:
+                continue
+        return None
+
+    def forget_newest(self) -> None:
+        """What is left is older. Of every partition, as with the others: one always stays sound."""
+        for generations, newest in self._newest():
+            del generations[newest]
+
+    def damage_newest(self) -> None:
+        """It cannot be read any more."""
+        for generations, newest in self._newest():
+            generations[newest] = generations[newest][:-1]
+
+    def replace_newest(self, state: State) -> None:
+        """It holds arrays of something else."""
+        for generations, newest in self._newest():
+            generations[newest] = to_bytes(state)
+
+    def _newest(self) -> Iterator[tuple[dict[int, bytes], int]]:
+        for partition, generations in self.kept.items():
+            sound = sorted(generations.keys() - self.spoiled.setdefault(partition, set()))
+            if len(sound) > 1:
+                self.spoiled[partition].add(sound[-1])
+                yield generations, sound[-1]
