@@ -148,7 +148,9 @@ def check(
 def demo(
     seconds: Annotated[float, typer.Option(help="How long to run; 0: until stopped.")] = 75.0,
     seed: Annotated[int, typer.Option(help="Another fleet and other faults.")] = 1,
-    port: Annotated[int, typer.Option(help="For the page and /metrics; 0: any free.")] = 9464,
+    port: Annotated[
+        int | None, typer.Option(help="For the page and /metrics; else 9464 or a free one.")
+    ] = None,
     json: JsonFile = None,
 ) -> None:
     """Simulated machines stream through the embedded log; faults are injected and alerted."""

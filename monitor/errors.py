@@ -6,6 +6,7 @@
     +-- ModelError       a model file, or training that cannot give a usable model
     +-- StateError       a snapshot that cannot be read or does not fit
     +-- SourceError      the log cannot be read; `retriable` tells whether waiting may help
+    +-- ServeError       the address to serve on cannot be listened on
     +-- SinkError        results cannot be delivered; `retriable` as above
 
 Each message names the offending value, where it stands, and what would be valid.
@@ -43,6 +44,10 @@ class ModelError(MonitorError):
 
 class StateError(MonitorError):
     """A snapshot that is damaged or was written by something else."""
+
+
+class ServeError(MonitorError):
+    """The page, the API and `/metrics` cannot be served where they were to be."""
 
 
 class _Connection(MonitorError):

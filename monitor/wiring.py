@@ -17,17 +17,17 @@ from monitor.connect.sinks import AtLeastOnce, JsonLinesSink, LogSink
 from monitor.connect.snapshots import DirectorySnapshots
 from monitor.connect.store import ModelStore
 from monitor.detect import build, learns_online, view_of
-from monitor.errors import ConfigError
-from monitor.model import Model
+from monitor.errors import ConfigError, ModelError
+from monitor.model import Model, view_shape
 from monitor.notation import Reference
 from monitor.runner import Pace, Runner
-from monitor.settings import Config, ModelRule, SinkConfig, StreamConfig, Use
+from monitor.settings import Config, ModelRule, SinkConfig, StreamConfig, Use, WindowConfig
 from monitor.stream.codec import make_codec
 from monitor.stream.lane import LaneSpec, OnlineSpec
 from monitor.stream.partition import Stream
 from monitor.stream.pipeline import Pipeline
 from monitor.timing import Timed, Timings
-from monitor.types import Clock, Online, Partition, Scorer, Sink, Snapshots, Source, State
+from monitor.types import Clock, Manifest, Online, Partition, Scorer, Sink, Snapshots, Source, State
 from monitor.view import ModelInfo
 
 
@@ -151,8 +151,8 @@ class _Models:
             scoring = self._config.scoring
             self._models[wanted] = self._store.load(wanted, scoring.chunk, scoring.backend)
         model = self._models[wanted]
-        model.check(stream.window)
         manifest = model.manifest
+        _check_fits(wanted, manifest, name, stream.window)
         self.infos.append(
             ModelInfo(
                 name,
@@ -166,6 +166,21 @@ class _Models:
         return Timed(model, self.timings, self._clock)
 
 
+def _check_fits(wanted: Reference, made: Manifest, name: str, window: WindowConfig) -> None:
+    """Raises ModelError where a model was trained on other windows than the stream cuts."""
+    trained = (made.shape, tuple(made.channels), made.rate)
+    if trained != (window.shape, tuple(window.channels), window.rate):
+        raise ModelError(
+            f"model {wanted.detector}:{wanted.model}@{wanted.version} was trained on windows of "
+            f"{_said(*trained)}; stream {name!r} cuts "
+            f"{_said(window.shape, window.channels, window.rate)}: train it again"
+        )
+
+
+def _said(shape: tuple[int, int], channels: Sequence[str], rate: float) -> str:
+    return f"{shape[1]} samples at {rate:g} Hz of {', '.join(channels)}"
+
+
 def _online(name: str, stream: StreamConfig, use: Use) -> OnlineSpec:
     wanted = use.reference
     if wanted.model:
@@ -174,7 +189,7 @@ def _online(name: str, stream: StreamConfig, use: Use) -> OnlineSpec:
             f"write just {wanted.detector}"
         )
     view = view_of(wanted.detector)
-    shape = online_shape(view, stream)
+    shape = view_shape(wanted.detector, stream.window.shape)
 
     def make() -> Online:
         made: Online = build(wanted.detector, shape, **use.params)
@@ -182,11 +197,3 @@ def _online(name: str, stream: StreamConfig, use: Use) -> OnlineSpec:
 
     make()  # so that a wrong parameter is told at once
     return OnlineSpec(wanted.label, make, view, fingerprint(wanted.detector, use.params))
-
-
-def online_shape(view: str, stream: StreamConfig) -> Sequence[int]:
-    """What an online detector's examples look like."""
-    from monitor.stream.features import STATISTICS
-
-    channels, samples = stream.window.shape
-    return (channels, len(STATISTICS) if view == "statistics" else samples)

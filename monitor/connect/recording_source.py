@@ -13,18 +13,25 @@ BATCH = 1000
 
 class RecordedSource(MemorySource):
     """Plays records in the order of their times; `speed` 1 is real time, 0 as fast as they go.
+    The first `head_start` seconds of them are there from the beginning.
 
     Calls `on_end` once, when all of them have been polled.
     """
 
     def __init__(
-        self, log: MemoryLog, records: Iterator[Record], clock: Clock, speed: float
+        self,
+        log: MemoryLog,
+        records: Iterator[Record],
+        clock: Clock,
+        speed: float,
+        head_start: float = 0.0,
     ) -> None:
         super().__init__(log, max_records=BATCH)
         self.on_end: Callable[[], None] = lambda: None
         self.finished = False
         self._records, self._clock, self._speed = records, clock, speed
         self._next = next(records, None)
+        self._head_start = head_start
         self._began: tuple[float, float] | None = None
 
     def poll(self, timeout: float) -> Sequence[Record]:
@@ -47,5 +54,5 @@ class RecordedSource(MemorySource):
         if self._speed == 0:
             return time
         if self._began is None:
-            self._began = (self._clock(), time)
+            self._began = (self._clock(), time + self._head_start)
         return self._began[1] + (self._clock() - self._began[0]) * self._speed

@@ -99,7 +99,7 @@ def _judge_round(
         gate = np.where(held, np.float32(-np.inf), cuts[:, first + k])
         scores = online.score_learn(slots, views[k], gate)
         raw[:, first + k] = np.where(finite, scores, np.float32(np.nan))
-    updates = [t.update(slots, raw[:, d : d + 1]) for d, t in enumerate(lane.thresholds)]
+    updates = [t.update(slots, raw[:, d : d + 1], held) for d, t in enumerate(lane.thresholds)]
     out.raw[rows], out.cuts[rows] = raw, cuts
     out.adopted[rows] = np.concatenate(updates, axis=1)
 

@@ -55,13 +55,14 @@ class RollingThreshold:
 
     The percentile is exact at any fill: `numpy.quantile(scores, quantile, method="higher")`. It
     is infinite until `warm_up` scores are known. A detector with calibration (ascending quantiles
-    of held-out normal scores) starts with at most half a window of those instead, which leave the
-    ring as the sensor's own scores arrive.
+    of held-out normal scores) starts with a whole window of those instead, which leave the ring as
+    the sensor's own scores arrive.
 
     A flagged score enters capped at `cap` times the threshold with which its run of flagged scores
     began, so that a long anomaly cannot raise the threshold over and over until it passes. After
     `adopt` flagged scores in a row their raw values replace the ring: what lasted that long is
-    normal from then on. Scores that are not finite enter nothing and end no run.
+    normal from then on. While a sensor is `held` (an alert is open) its flagged scores enter
+    nothing, but their run goes on. Scores that are not finite enter nothing and end no run.
 
     Raises ModelError for a calibration that is not a finite ascending row.
     """
@@ -93,9 +94,11 @@ class RollingThreshold:
         _cuts(self._memory, self._rule, slots, cuts)
         return cuts
 
-    def update(self, slots: Slots, raw: Array) -> NDArray[np.bool_]:
-        """Learn one score of each detector: `(N,), (N, D) -> (N, D)`, true where a lasting level
-        was adopted just now. Slots are distinct.
+    def update(
+        self, slots: Slots, raw: Array, held: NDArray[np.bool_] | None = None
+    ) -> NDArray[np.bool_]:
+        """Learn one score of each detector: `(N,), (N, D), (N,) -> (N, D)`, true where a lasting
+        level was adopted just now. Slots are distinct.
         """
         slots = self._make_room(slots)
         raw = np.ascontiguousarray(raw, np.float32)
@@ -105,7 +108,8 @@ class RollingThreshold:
                 "detectors need one for each"
             )
         adopted = np.zeros(raw.shape, np.bool_)
-        _update(self._memory, self._rule, slots, raw, adopted)
+        kept_out = np.zeros(len(slots), np.bool_) if held is None else held
+        _update(self._memory, self._rule, (slots, raw, kept_out), adopted)
         return adopted
 
     def progress(self) -> Array:
@@ -223,9 +227,9 @@ def _start(detector: int, calibration: Array | None, window: int) -> Array:
         raise ModelError(f"the calibration of detector {detector} is not a row of finite scores")
     if (np.diff(values) < 0).any():
         raise ModelError(f"the calibration of detector {detector} does not ascend")
-    count = min(values.size, window // 2)
-    spaced = values[np.round(np.linspace(0, values.size - 1, count)).astype(np.int64)]
-    order = np.argsort([_mirrored(i) for i in range(count)], kind="stable")
+    places = np.linspace(0, values.size - 1, window)
+    spaced = np.interp(places, np.arange(values.size), values).astype(np.float32)
+    order = np.argsort([_mirrored(i) for i in range(window)], kind="stable")
     return np.asarray(spaced[np.argsort(order)], np.float32)
 
 
@@ -251,10 +255,14 @@ def _cuts(memory: _Memory, rule: _Rule, slots: Slots, out: Array) -> None:
 
 @compiled
 def _update(
-    memory: _Memory, rule: _Rule, slots: Slots, raw: Array, adopted: NDArray[np.bool_]
+    memory: _Memory,
+    rule: _Rule,
+    scored: tuple[Slots, Array, NDArray[np.bool_]],
+    adopted: NDArray[np.bool_],
 ) -> None:
-    """Enter one score for each slot and detector."""
+    """Enter one score for each slot and detector; `scored`: slots, raw scores, who is held."""
     ring, tail, run, limit, counts = memory
+    slots, raw, held = scored
     for i in range(slots.shape[0]):
         for d in range(raw.shape[1]):
             s = slots[i]
@@ -270,7 +278,7 @@ def _update(
                 adopted[i, d] = counts[s, d, _FLAGGED] >= rule.adopt
                 if adopted[i, d]:
                     _adopt(ring, run, counts, (s, d))
-                else:
+                elif not (held[i] and score > cut):
                     _enter(ring, tail, counts, (s, d), score)
 
 
