@@ -127,7 +127,7 @@ def test_a_long_run_raises_the_threshold_once_only() -> None:
 
 def test_while_an_alert_holds_flagged_scores_enter_nothing_but_are_counted() -> None:
     rolling, held = threshold(adopt=5), np.ones(1, np.bool_)
-    feed(rolling, np.linspace(0, 1, 50))
+    feed(rolling, np.linspace(1, 0, 50))
     before = rolling.cuts(ONE)
     adopted = []
     for _ in range(5):
