@@ -65,5 +65,5 @@ def _check(name: str, array: NDArray[Any], column: Column) -> None:
     if array.dtype != np.dtype(column.dtype) or array.shape[1:] != column.shape:
         raise StateError(
             f"{name} is {array.dtype} with rows {array.shape[1:]}, "
-            f"expected {column.dtype} with rows {column.shape}"
+            f"expected {np.dtype(column.dtype)} with rows {column.shape}"
         )
