@@ -1,0 +1,82 @@
+// Open alerts as cards, all recent ones as a table.
+import { byId, keep, make, moment, score, showIf, span } from "./dom.js";
+
+const MARKS = { critical: "▲", warning: "◆", info: "●" };
+
+export function showOpen(alerts, now, choose) {
+  const open = alerts.filter((alert) => alert.phase === "firing");
+  byId("open-count").textContent = open.length ? String(open.length) : "";
+  document.title = open.length ? `(${open.length}) monitor` : "monitor";
+  keep(
+    byId("open"),
+    open,
+    (alert) => alert.id,
+    () => make("li", {}, make("button", { type: "button", class: "card" })),
+    (item, alert) => fillCard(item.firstElementChild, alert, now, choose),
+  );
+  showIf(byId("open-none"), open.length === 0);
+}
+
+function fillCard(card, alert, now, choose) {
+  card.dataset.severity = alert.severity;
+  card.onclick = () => choose(alert.stream, alert.sensor);
+  card.replaceChildren(
+    make("span", { class: "card-head" }, badge(alert), make("strong", {}, alert.sensor)),
+    make("span", { class: "reason" }, alert.reason),
+    make("span", { class: "quiet" }, `${alert.stream} · opened `, moment(alert.opened, now)),
+    make("span", { class: "chips" }, ...scores(alert)),
+    make("span", { class: "shares" }, ...channels(alert).map(share)),
+  );
+}
+
+function badge(alert) {
+  const severity = alert.phase === "firing" ? alert.severity : "resolved";
+  const mark = MARKS[severity] ?? "✓";
+  return make("span", { class: "badge", "data-severity": severity }, `${mark} ${severity}`);
+}
+
+function scores(alert) {
+  return Object.entries(alert.scores).map(([detector, value]) =>
+    make("span", { class: "chip" }, `${detector} ${score(value)}×`),
+  );
+}
+
+// The few channels that explain the most.
+function channels(alert) {
+  return Object.entries(alert.channels).slice(0, 3).filter(([, part]) => part > 0);
+}
+
+function share([channel, part]) {
+  const bar = make("span", { class: "share-bar" });
+  bar.style.setProperty("--part", part);
+  const percent = `${Math.round(part * 100)} %`;
+  return make("span", { class: "share" }, make("span", {}, channel), bar, make("span", {}, percent));
+}
+
+export function showRecent(alerts, now, choose) {
+  keep(
+    byId("recent"),
+    [...alerts].sort((a, b) => b.time - a.time),
+    (alert) => alert.id,
+    () => make("tr"),
+    (row, alert) => fillRow(row, alert, now, choose),
+  );
+  showIf(byId("recent-none"), alerts.length === 0);
+}
+
+function fillRow(row, alert, now, choose) {
+  if (row.dataset.step === `${alert.phase} ${alert.time} ${alert.severity}`) return;
+  row.dataset.step = `${alert.phase} ${alert.time} ${alert.severity}`;
+  const name = make("button", { type: "button", class: "link" }, alert.sensor);
+  name.onclick = () => choose(alert.stream, alert.sensor);
+  const lasted = alert.phase === "firing" ? "open" : span(alert.time - alert.opened);
+  const top = channels(alert).map(([channel, part]) => `${channel} ${Math.round(part * 100)} %`);
+  row.replaceChildren(
+    make("td", {}, badge(alert)),
+    make("td", {}, name, make("span", { class: "quiet" }, ` ${alert.stream}`)),
+    make("td", {}, alert.reason),
+    make("td", {}, moment(alert.opened, now)),
+    make("td", {}, lasted),
+    make("td", {}, top.join(", ") || "–"),
+  );
+}
