@@ -166,7 +166,8 @@ class RollingThreshold:
         )
         for i, start in enumerate(self._starts):
             memory.ring[:, i, : len(start)] = start
-            memory.counts[:, i, [_NEXT, _FILL]] = len(start)
+            memory.counts[:, i, _NEXT] = len(start) % window
+            memory.counts[:, i, _FILL] = len(start)
             memory.counts[:, i, _MISSING] = 0 if len(start) else self._settings.warm_up
         return memory
 
