@@ -3,12 +3,9 @@
 Every tree is a complete binary tree of a fixed number of levels, kept in arrays without pointers:
 node `i` has the children `2i + 1` and `2i + 2`. A node that is not split has the threshold
 infinity, so every point walks all levels, always to the left below its leaf, and ends in the
-leaf's leftmost place on the bottom level. That place holds what the tree knows of the leaf: the
-count of its points and their bounding box. So no index can leave its array, a split or a collapse
-moves nothing, and few bytes are touched per point.
-
-A box is 2d numbers: the minima of x, then the minima of -x. One loop tests it, one widens it, and
-infinity everywhere is the empty box.
+leaf's leftmost place on the bottom level; that place holds how many points the leaf has. So no
+index can leave its array, a split or a collapse moves nothing, and a tree takes about a hundred
+bytes: few are touched per point, which is what counts when the sensors do not fit the cache.
 
 Source: F. Leveni, G. Weigert Cassales, B. Pfahringer, A. Bifet, G. Boracchi: Online Isolation
 Forest, ICML 2024, algorithms 1 to 4 (axis-parallel splits, branching factor 2).
@@ -25,11 +22,15 @@ from numpy.typing import NDArray
 from monitor.compiled import compiled, inlined
 from monitor.types import Array, Slots
 
+Leaf = tuple[int, int, int]  # slot, tree, place
+
 _LEAF = np.float32(np.inf)
 _ONE = np.uint64(1)
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2 = np.uint64(0x94D049BB133111EB)
+_RETRY = 64  # points between two tries to split a leaf whose points have all been the same
+_NONE = -1
 
 
 class Growth(NamedTuple):
@@ -47,14 +48,15 @@ class Forest(NamedTuple):
     """The memory of S sensors with M trees of 2^L bottom places over d numbers; zeros are a forest
     that has seen nothing.
 
-    `draws` counts the random numbers used: with the seed it is the whole state of the generator.
+    The ring has one row more than the window, so that the newest point and the one that it pushes
+    out are there together. `draws` counts the random numbers used: with the seed it is the whole
+    state of the generator.
     """
 
     threshold: Array  # (S, M, 2^L - 1)
     feature: NDArray[np.uint16]  # (S, M, 2^L - 1)
-    held: NDArray[np.int32]  # (S, M, 2^L) points; signed, since a split guesses what its sides hold
-    box: Array  # (S, M, 2^L, 2d)
-    ring: Array  # (S, W, d)
+    held: NDArray[np.int32]  # (S, M, 2^L) points of the window
+    ring: Array  # (S, W + 1, d)
     learned: NDArray[np.int64]  # (S,)
     draws: NDArray[np.uint64]  # (S,)
 
@@ -67,21 +69,35 @@ def score_learn(
     `cut`; a row that is not finite scores NaN and is not learned.
     """
     found = np.empty((2, forest.held.shape[1]), np.int64)
-    point = np.empty(forest.box.shape[3], np.float32)
     for i in range(slots.shape[0]):
         s = slots[i]
         out[i] = np.nan
-        if _mirror(x, i, point):
+        if _finite(x, i):
             if forest.learned[s] == 0:
-                _clear(forest, s)
-            _find(forest, s, point, found)
+                forest.threshold[s] = _LEAF
+            _find(forest, s, x[i], found)
             out[i] = _score(forest, growth, s, found)
             if out[i] <= cut[i]:
-                _put_in(forest, growth, s, point, found)
+                _remember(forest, s, x[i])
+                _put_in(forest, growth, s, found)
                 if forest.learned[s] >= forest.ring.shape[1]:
-                    _find(forest, s, _place(forest, s), found)
-                    _take_out(forest, growth, s, found)
-                _remember(forest, s, point)
+                    oldest = forest.learned[s] % forest.ring.shape[1]
+                    _find(forest, s, forest.ring[s, oldest], found)
+                    _take_out(forest, growth, s, found, oldest)
+
+
+@compiled
+def recount(forest: Forest) -> None:
+    """Work out from the ring how many points each leaf holds."""
+    found = np.empty((2, forest.held.shape[1]), np.int64)
+    size = forest.ring.shape[1]
+    forest.held[:] = 0
+    for s in range(forest.learned.shape[0]):
+        newest = forest.learned[s]
+        for i in range(max(newest - size + 1, 0), newest):
+            _find(forest, s, forest.ring[s, i % size], found)
+            for t in range(found.shape[1]):
+                forest.held[s, t, found[0, t]] += 1
 
 
 @compiled
@@ -92,10 +108,9 @@ def isolation(forest: Forest, slots: Slots, x: Array, out: NDArray[np.float64]) 
     row's side. Over a path that adds up to the logarithm of the window over the leaf.
     """
     for i in range(slots.shape[0]):
-        s = slots[i]
-        if forest.learned[s] > 0 and np.isfinite(x[i]).all():
+        if forest.learned[slots[i]] > 0 and _finite(x, i):
             for t in range(forest.held.shape[1]):
-                _surprise(forest, (s, t), x[i], out[i])
+                _surprise(forest, (slots[i], t), x[i], out[i])
 
 
 @compiled
@@ -107,47 +122,34 @@ def _surprise(
     node = 0
     first = 0
     size = forest.held.shape[2]
-    before = _sum(forest, (s, t, first), size)
+    before = _sum(forest.held, (s, t, first), size)
     while size > 1 and forest.threshold[s, t, node] < _LEAF:
         feature = forest.feature[s, t, node]
         right = point[feature] >= forest.threshold[s, t, node]
         node = 2 * node + 1 + right
         size //= 2
         first += size * right
-        after = _sum(forest, (s, t, first), size)
-        out[feature] += max(math.log(max(before, 1) / max(after, 1)), 0.0)
+        after = _sum(forest.held, (s, t, first), size)
+        out[feature] += math.log(before / after)
         before = after
 
 
 @inlined
-def _sum(forest: Forest, leaf: tuple[int, int, int], size: int) -> int:
-    """The points in all leaves from a place on."""
+def _sum(held: NDArray[np.int32], leaf: Leaf, size: int) -> int:
+    """The points in the leaves of so many places from one on."""
     s, t, first = leaf
     total = 0
     for place in range(first, first + size):
-        total += forest.held[s, t, place]
+        total += held[s, t, place]
     return total
 
 
 @inlined
-def _mirror(x: Array, i: int, point: Array) -> bool:
-    """Write row i as `[x, -x]`; False where it is not finite."""
-    d = x.shape[1]
+def _finite(x: Array, i: int) -> bool:
     finite = True
-    for j in range(d):
-        value = x[i, j]
-        finite &= np.isfinite(value)
-        point[j] = value
-        point[d + j] = -value
+    for j in range(x.shape[1]):
+        finite &= np.isfinite(x[i, j])
     return finite
-
-
-@compiled
-def _clear(forest: Forest, s: int) -> None:
-    """Make every tree one empty leaf."""
-    forest.threshold[s] = _LEAF
-    forest.held[s] = 0
-    forest.box[s, :, 0] = np.inf
 
 
 @inlined
@@ -182,197 +184,191 @@ def _score(forest: Forest, growth: Growth, s: int, found: Slots) -> float:
     """`2 ** -(mean depth / expected depth)` (section 4.2), 0 while there are too few points to
     split.
     """
-    most = growth.extra.shape[0] - 1
     total = 0.0
     for t in range(found.shape[1]):
-        points = np.int64(forest.held[s, t, found[0, t]])
-        total += found[1, t] + growth.extra[min(max(points, 0), most)]
-    expected = growth.extra[min(forest.learned[s], forest.ring.shape[1])]
+        total += found[1, t] + growth.extra[forest.held[s, t, found[0, t]]]
+    expected = growth.extra[min(forest.learned[s], forest.ring.shape[1] - 1)]
     return 2.0 ** -(total / found.shape[1] / expected) if expected > 0 else 0.0
 
 
 @inlined
-def _put_in(forest: Forest, growth: Growth, s: int, point: Array, found: Slots) -> None:
-    """Add the point to the leaves that hold it (algorithm 2). Mostly a leaf's box holds it
-    already, and to read is cheaper than to write.
-    """
-    levels = growth.need.shape[0]
-    seen = min(forest.learned[s], forest.ring.shape[1]) + 1
-    for t in range(found.shape[1]):
-        leaf, depth = found[0, t], found[1, t]
-        outside = False
-        for j in range(point.shape[0]):
-            outside |= point[j] < forest.box[s, t, leaf, j]
-        if outside:
-            _widen(forest.box[s, t, leaf], point)
-        forest.held[s, t, leaf] += 1
-        if depth < levels and forest.held[s, t, leaf] >= growth.need[depth]:
-            _grow(forest, growth, (s, t, leaf), depth, seen)
+def _remember(forest: Forest, s: int, point: Array) -> None:
+    """Put the point into the ring."""
+    place = forest.learned[s] % forest.ring.shape[1]
+    for j in range(point.shape[0]):
+        forest.ring[s, place, j] = point[j]
+    forest.learned[s] += 1
 
 
 @inlined
-def _take_out(forest: Forest, growth: Growth, s: int, found: Slots) -> None:
-    """Remove a point from the leaves that hold it (algorithm 3). The uppermost node on its path
-    that now holds too few becomes a leaf again.
+def _put_in(forest: Forest, growth: Growth, s: int, found: Slots) -> None:
+    """Count the newest point in the leaves that hold it (algorithm 2), and split those that are
+    due: a leaf, or the forest, has just got the points that it takes.
+    """
+    levels = growth.need.shape[0]
+    seen = min(forest.learned[s], forest.ring.shape[1])
+    moved = _moved(forest, s)
+    for t in range(found.shape[1]):
+        leaf, depth = found[0, t], found[1, t]
+        forest.held[s, t, leaf] += 1
+        if depth < levels and forest.held[s, t, leaf] >= growth.need[depth]:
+            due = forest.held[s, t, leaf] == growth.need[depth] or seen == growth.reach[depth] + 1
+            if due or (moved and (forest.learned[s] + t) % _RETRY == 0):
+                _grow(forest, growth, (s, t, leaf), depth, _NONE)
+
+
+@inlined
+def _moved(forest: Forest, s: int) -> bool:
+    """Whether the newest point differs from the one before: a machine at rest costs no tries."""
+    newest = (forest.learned[s] - 1) % forest.ring.shape[1]
+    before = (forest.learned[s] - 2) % forest.ring.shape[1]
+    moved = False
+    for j in range(forest.ring.shape[2]):
+        moved |= forest.ring[s, newest, j] != forest.ring[s, before, j]
+    return moved
+
+
+@compiled
+def _grow(forest: Forest, growth: Growth, leaf: Leaf, depth: int, gone: int) -> None:
+    """Split a leaf, and its children, as long as they hold enough points (algorithm 2).
+
+    `members` are the leaf's points in the order of the leaves they are in, so each leaf's own
+    follow from the counts. `gone` is a place in the ring whose point does not count any more.
+    """
+    s, t, first = leaf
+    seen = min(forest.learned[s], forest.ring.shape[1])
+    if seen <= growth.reach[depth]:
+        return
+    members = _members(forest, leaf, depth, gone)
+    levels = growth.need.shape[0]
+    end = first + (1 << (levels - depth))
+    for k in range(depth, levels):
+        start = 0
+        for place in range(first, end, 1 << (levels - k)):
+            stop = start + forest.held[s, t, place]
+            if stop - start >= growth.need[k] and seen > growth.reach[k]:
+                _split(forest, growth.seed, (s, t, place), k, members[start:stop])
+            start = stop
+
+
+@compiled
+def _members(forest: Forest, leaf: Leaf, depth: int, gone: int) -> NDArray[np.int32]:
+    """Which points of the ring are in a leaf."""
+    s, t, first = leaf
+    target = (1 << depth) - 1 + (first >> (_levels(forest) - depth))
+    members = np.zeros(forest.held[s, t, first], np.int32)
+    count = 0
+    for i in range(min(forest.learned[s], forest.ring.shape[1])):
+        node = 0
+        for _ in range(depth):
+            right = forest.ring[s, i, forest.feature[s, t, node]] >= forest.threshold[s, t, node]
+            node = 2 * node + 1 + right
+        if node == target and i != gone and count < members.shape[0]:
+            members[count] = i
+            count += 1
+    return members
+
+
+@compiled
+def _split(
+    forest: Forest, seed: np.uint64, leaf: Leaf, depth: int, members: NDArray[np.int32]
+) -> None:
+    """Cut a leaf at a random place of a random number that varies in it; both sides get a point."""
+    s, t, left = leaf
+    feature = _feature(forest, seed, s, members)
+    if feature == _NONE:
+        return
+    low = high = forest.ring[s, members[0], feature]
+    for i in members:
+        low = min(low, forest.ring[s, i, feature])
+        high = max(high, forest.ring[s, i, feature])
+    width = np.float64(high) - np.float64(low)
+    threshold = np.float32(low + width * _uniform(forest, seed, s))
+    if threshold <= low:
+        threshold = high
+    levels = _levels(forest)
+    node = (1 << depth) - 1 + (left >> (levels - depth))
+    forest.threshold[s, t, node] = threshold
+    forest.feature[s, t, node] = feature
+    lefts = _partition(forest.ring[s, :, feature], members, threshold)
+    forest.held[s, t, left] = lefts
+    forest.held[s, t, left + (1 << (levels - depth - 1))] = members.shape[0] - lefts
+
+
+@compiled
+def _feature(forest: Forest, seed: np.uint64, s: int, members: NDArray[np.int32]) -> int:
+    """One of the numbers that vary among the members, -1 if none does."""
+    varies = np.zeros(forest.ring.shape[2], np.bool_)
+    count = 0
+    for i in members:
+        count = 0
+        for j in range(varies.shape[0]):
+            varies[j] |= forest.ring[s, i, j] != forest.ring[s, members[0], j]
+            count += varies[j]
+        if count == varies.shape[0]:
+            break
+    if count == 0:
+        return _NONE
+    return int(np.flatnonzero(varies)[int(_uniform(forest, seed, s) * count)])
+
+
+@compiled
+def _partition(values: Array, members: NDArray[np.int32], threshold: np.float32) -> int:
+    """Bring the members below the threshold to the front; how many they are."""
+    below = 0
+    for i in range(members.shape[0]):
+        member = members[i]
+        if values[member] < threshold:
+            members[i] = members[below]
+            members[below] = member
+            below += 1
+    return below
+
+
+@inlined
+def _take_out(forest: Forest, growth: Growth, s: int, found: Slots, oldest: int) -> None:
+    """Take a point out of the leaves that held it (algorithm 3). The uppermost node on its path
+    that now holds too few becomes a leaf again; one with nothing left on one side is split anew.
     """
     levels = growth.need.shape[0]
     for t in range(found.shape[1]):
         leaf, depth = found[0, t], found[1, t]
         forest.held[s, t, leaf] -= 1
-        for k in range(1, depth):
+        for k in range(1, depth + 1):
             size = 1 << (levels - k)
-            first = leaf & -size
-            if _sum(forest, (s, t, first), size) < growth.need[k]:
-                _collapse(forest, (s, t, first), k, levels)
+            held = _sum(forest.held, (s, t, leaf & -size), size)
+            if held == 0:
+                first = _collapse(forest, (s, t, leaf), k - 1, levels)
+                _grow(forest, growth, (s, t, first), k - 1, oldest)
+                break
+            if k < depth and held < growth.need[k]:
+                _collapse(forest, (s, t, leaf), k, levels)
                 break
 
 
-@inlined
-def _place(forest: Forest, s: int) -> Array:
-    """Where in the ring the oldest point is, or where the next one goes."""
-    oldest: Array = forest.ring[s, forest.learned[s] % forest.ring.shape[1]]
-    return oldest
-
-
-@inlined
-def _remember(forest: Forest, s: int, point: Array) -> None:
-    """Keep the point in the ring."""
-    place = _place(forest, s)
-    for j in range(place.shape[0]):
-        place[j] = point[j]
-    forest.learned[s] += 1
-
-
 @compiled
-def _widen(box: Array, point: Array) -> None:
-    """Make the box hold the point, or another box."""
-    for j in range(point.shape[0]):
-        box[j] = min(box[j], point[j])
-
-
-@compiled
-def _grow(
-    forest: Forest, growth: Growth, leaf: tuple[int, int, int], depth: int, seen: int
-) -> None:
-    """Split a leaf, and its children, as long as they hold enough points (algorithm 2)."""
-    s, t, first = leaf
-    levels = growth.need.shape[0]
-    end = first + (1 << (levels - depth))
+def _collapse(forest: Forest, leaf: Leaf, depth: int, levels: int) -> int:
+    """Join all leaves below the node of this depth above a leaf; the place of the new one."""
+    s, t, place = leaf
+    size = 1 << (levels - depth)
+    first = place & -size
+    held = _sum(forest.held, (s, t, first), size)
+    forest.held[s, t, first : first + size] = 0
+    forest.held[s, t, first] = held
     for k in range(depth, levels):
-        if seen <= growth.reach[k]:
-            return
-        for place in range(first, end, 1 << (levels - k)):
-            if forest.held[s, t, place] >= growth.need[k]:
-                _split(forest, growth.seed, (s, t, place), k, levels)
+        node = (1 << k) - 1 + (first >> (levels - k))
+        forest.threshold[s, t, node : node + (1 << (k - depth))] = _LEAF
+    return first
 
 
 @compiled
-def _split(
-    forest: Forest, seed: np.uint64, leaf: tuple[int, int, int], depth: int, levels: int
-) -> None:
-    """Cut a leaf at a random place of a random number that varies in it.
-
-    The points themselves are not known; they are taken to be uniform in the box, as in the paper,
-    so the share that falls to the left is a binomial draw. At least one falls to either side,
-    since the paper cuts between the least and the greatest of its sampled points.
-    """
-    s, t, left = leaf
-    right = left + (1 << (levels - depth - 1))
-    box = forest.box[s, t, left]
-    d = box.shape[0] // 2
-    feature = _feature(forest, seed, s, box)
-    if feature < 0:
-        return
-    low = np.float64(box[feature])
-    high = -np.float64(box[d + feature])
-    part = _uniform(forest, seed, s)
-    threshold = np.float32(low + (high - low) * part)
-    count = int(forest.held[s, t, left])
-    lefts = 1 + _binomial(forest, seed, s, count - 2, part) if count > 1 else count
-    node = (1 << depth) - 1 + (left >> (levels - depth))
-    forest.threshold[s, t, node] = threshold
-    forest.feature[s, t, node] = feature
-    forest.held[s, t, left] = lefts
-    forest.held[s, t, right] = count - lefts
-    forest.box[s, t, right] = box
-    forest.box[s, t, right, feature] = threshold
-    box[d + feature] = -threshold
-
-
-@compiled
-def _feature(forest: Forest, seed: np.uint64, s: int, box: Array) -> int:
-    """One of the numbers that vary in the box, -1 if none does."""
-    d = box.shape[0] // 2
-    wide = 0
-    for j in range(d):
-        wide += box[j] < -box[d + j]
-    if wide == 0:
-        return -1
-    chosen = int(_uniform(forest, seed, s) * wide)
-    for j in range(d):
-        chosen -= box[j] < -box[d + j]
-        if chosen < 0:
-            return j
-    return -1
-
-
-@compiled
-def _collapse(forest: Forest, leaf: tuple[int, int, int], depth: int, levels: int) -> None:
-    """Join all leaves below a node: each split below it has one right child, at a place of its
-    own.
-    """
-    s, t, first = leaf
-    for k in range(depth, levels):
-        size = 1 << (levels - k)
-        for left in range(first, first + (1 << (levels - depth)), size):
-            node = (1 << k) - 1 + (left >> (levels - k))
-            if forest.threshold[s, t, node] < _LEAF:
-                right = left + size // 2
-                _widen(forest.box[s, t, first], forest.box[s, t, right])
-                forest.held[s, t, first] += forest.held[s, t, right]
-                forest.held[s, t, right] = 0
-                forest.threshold[s, t, node] = _LEAF
-
-
-@compiled
-def _bits(forest: Forest, seed: np.uint64, s: int) -> np.uint64:
-    """64 random bits: SplitMix64, a hash of seed + counter (Steele, Lea, Flood: Fast Splittable
-    Pseudorandom Number Generators, OOPSLA 2014).
+def _uniform(forest: Forest, seed: np.uint64, s: int) -> float:
+    """A random number in [0, 1): SplitMix64, a hash of seed + counter (Steele, Lea, Flood: Fast
+    Splittable Pseudorandom Number Generators, OOPSLA 2014).
     """
     forest.draws[s] += _ONE
     z = seed + forest.draws[s] * _STEP
     z = (z ^ (z >> np.uint64(30))) * _MIX_1
     z = (z ^ (z >> np.uint64(27))) * _MIX_2
-    bits: np.uint64 = z ^ (z >> np.uint64(31))
-    return bits
-
-
-@compiled
-def _uniform(forest: Forest, seed: np.uint64, s: int) -> float:
-    """A random number in [0, 1)."""
-    return (_bits(forest, seed, s) >> np.uint64(11)) * 2.0**-53
-
-
-@compiled
-def _binomial(forest: Forest, seed: np.uint64, s: int, n: int, p: float) -> int:
-    """How many of n uniform numbers are below p, exactly: 64 of them are compared with p bit by
-    bit at a time until all are decided, which takes about 8 draws.
-    """
-    below = 0
-    for start in range(0, n, 64):
-        open_ = ~np.uint64(0) >> np.uint64(max(64 - (n - start), 0))
-        won = np.uint64(0)
-        rest = p
-        while open_ != 0 and rest > 0:
-            bits = _bits(forest, seed, s)
-            rest *= 2
-            if rest >= 1:
-                rest -= 1
-                won |= open_ & ~bits
-                open_ &= bits
-            else:
-                open_ &= ~bits
-        while won != 0:
-            won &= won - _ONE
-            below += 1
-    return below
+    z = z ^ (z >> np.uint64(31))
+    return float(z >> np.uint64(11)) * 2.0**-53
