@@ -188,7 +188,8 @@ class Broker:
             time.sleep(0.1)
 
     def _format(self, properties: Path) -> None:
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        # The first byte is 0 so that the text never begins with a dash.
+        cluster = base64.urlsafe_b64encode(b"\0" + uuid.uuid4().bytes[1:]).decode().rstrip("=")
         users = [
             word
             for name, password in self.users.items()

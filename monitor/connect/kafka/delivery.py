@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections import deque
 from collections.abc import Iterator
 from functools import partial
@@ -22,7 +24,10 @@ log = structlog.get_logger()
 _TOO_LARGE = (errors.MessageSizeTooLargeError, errors.RecordListTooLargeError)
 _PRODUCER = {
     "acks": "all",
-    "enable_idempotence": True,
+    # One refused message is the end of an idempotent producer of kafka-python 3.0.12: the others
+    # are never answered. Without it order needs one request at a time, and a repeat has its id.
+    "enable_idempotence": False,
+    "max_in_flight_requests_per_connection": 1,
     "linger_ms": 10,
     "batch_size": 256 * 1024,
     # The broker's own limit decides what is too large.
@@ -30,6 +35,7 @@ _PRODUCER = {
     "max_block_ms": 10_000,
     "request_timeout_ms": 10_000,
     "delivery_timeout_ms": 30_000,
+    "bootstrap_timeout_ms": 10_000,
     "metrics_enabled": False,
 }
 
@@ -47,8 +53,8 @@ class KafkaSink:
 
     A dead letter is the rejected record as it came, key, value and headers, with headers `reason`,
     `detail`, `stream`, `topic`, `partition` and `offset` added; one that is too large for its topic
-    is told in the log instead. `emit` only queues; `flush` waits until every replica has everything
-    and raises SinkError if one has not. What failed is kept and sent again by the next `flush`.
+    is told in the log instead. `emit` only queues; `flush` waits until every replica in sync has
+    everything. Where that fails it raises SinkError and keeps what is not safe for the next one.
 
     Making one raises SinkError with the reason where no broker lets us in.
     """
@@ -58,6 +64,9 @@ class KafkaSink:
         self._topics = topics
         self._timeout = timeout
         self._failed: deque[tuple[_Message, Exception]] = deque()
+        self._open: set[int] = set()
+        self._numbers = 0
+        self._settled = threading.Event()
         self._closed = False
         reach(broker, error=SinkError)
         try:
@@ -91,39 +100,52 @@ class KafkaSink:
             sent = self._producer.send(topic, value=value, key=key, headers=headers)
         except errors.KafkaError as error:
             self._fail(message, error)
-        else:
-            sent.add_errback(partial(self._fail, message))
+            return
+        self._numbers += 1
+        self._open.add(self._numbers)
+        sent.add_callback(partial(self._settle, self._numbers))
+        sent.add_errback(partial(self._refused, self._numbers, message))
+
+    # The next three are called on the producer's thread.
+
+    def _settle(self, number: int, _: object = None) -> None:
+        self._open.discard(number)
+        if not self._open:
+            self._settled.set()
+
+    def _refused(self, number: int, message: _Message, error: Exception) -> None:
+        self._fail(message, error)
+        self._settle(number)
 
     def _fail(self, message: _Message, error: Exception) -> None:
-        """Keep a message for the next `flush`; called on the producer's thread too."""
-        if message.rejected is None or not isinstance(error, _TOO_LARGE):
+        """Keep a message for the next `flush`."""
+        if message.rejected is not None and isinstance(error, _TOO_LARGE):
+            _tell_too_large(message.rejected)
+        else:
             self._failed.append((message, error))
-            return
-        record = message.rejected.record
-        log.warning(
-            "dead_letter_too_large",
-            size=len(record.value),
-            reason=message.rejected.reason,
-            **record.partition._asdict(),
-            offset=record.offset,
-        )
 
     def flush(self) -> None:
         """See `monitor.types.Sink`."""
         for message, _ in [self._failed.popleft() for _ in range(len(self._failed))]:
             self._send(message)
-        try:
-            self._producer.flush(timeout=self._timeout)
-        except errors.KafkaTimeoutError:
-            names = ", ".join(sorted(self._names()))
-            why = f"no answer within {self._timeout:g} s to what was written to {names}"
-            raise SinkError(f"{why} {self._at()}", retriable=True) from None
+        self._wait()
         if self._failed:
             message, error = self._failed[0]
             raise SinkError(
                 f"cannot write to {message.topic} {self._at()}: {said(error)}",
                 retriable=isinstance(error, errors.RetriableError),
             )
+
+    def _wait(self) -> None:
+        # Not the producer's own flush: it fails after a batch was split, answered or not.
+        until = time.monotonic() + self._timeout
+        while self._open:
+            if not self._settled.wait(max(0.0, until - time.monotonic())):
+                topics = self._topics
+                names = [x for x in (topics.alerts, topics.scores, topics.dead_letters) if x]
+                why = f"no answer within {self._timeout:g} s to what was written to"
+                raise SinkError(f"{why} {', '.join(names)} {self._at()}", retriable=True)
+            self._settled.clear()
 
     def close(self) -> None:
         """Flush and close; more than once does no harm."""
@@ -133,14 +155,31 @@ class KafkaSink:
         try:
             self.flush()
         finally:
-            self._producer.close(timeout=self._timeout)
-
-    def _names(self) -> set[str]:
-        topics = self._topics
-        return {name for name in (topics.alerts, topics.scores, topics.dead_letters) if name}
+            _close(self._producer)
 
     def _at(self) -> str:
         return f"at Kafka {self._addresses}"
+
+
+def _close(producer: KafkaProducer) -> None:
+    try:
+        producer.close(timeout=1.0)
+    except errors.KafkaError:
+        # It gives up at its first message without an answer, and leaves its thread running; there
+        # is no public way to make it drop what is left.
+        producer._sender.force_close()
+        producer.close(timeout=1.0)
+
+
+def _tell_too_large(rejected: Rejected) -> None:
+    record = rejected.record
+    log.warning(
+        "dead_letter_too_large",
+        size=len(record.value),
+        reason=rejected.reason,
+        **record.partition._asdict(),
+        offset=record.offset,
+    )
 
 
 def _dead_letter(topic: str, rejected: Rejected) -> _Message:

@@ -1,0 +1,192 @@
+"""Writing to a real broker: what flush promises, and that it keeps it through a crash."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+from kafka import KafkaConsumer, TopicPartition
+from structlog.testing import capture_logs
+
+from deploy.broker.broker import Broker
+from monitor.connect.kafka.delivery import KafkaSink
+from monitor.connect.kafka.source import KafkaSource
+from monitor.connect.messages import AlertMessage, ScoreMessage
+from monitor.connect.sinks import AtLeastOnce
+from monitor.errors import SinkError
+from monitor.settings import Kafka, KafkaTopics
+from monitor.types import Partition, Record, Rejected, Result
+from tests.kafka.broker import Node
+from tests.kafka.conftest import UNCLOSED, MakeTopic, Topic, read_all
+from tests.kafka.contracts import Member, check_sink, example_result
+
+pytestmark = pytest.mark.kafka
+
+
+def to(topic: Topic, **other: str) -> KafkaSink:
+    return KafkaSink(topic.settings(), KafkaTopics(alerts=topic.name, **other))
+
+
+def rejected(value: bytes, key: bytes | None = b"\xff\x00") -> Rejected:
+    record = Record(Partition("plant", 2), 41, key, 1.0, value, (("unit", b"mm/s"),))
+    return Rejected(record, "vibration", "truncated", "3 of 8 bytes")
+
+
+def test_the_sink_keeps_the_contract(topic: Topic) -> None:
+    check_sink(lambda: to(topic), lambda: [json.loads(f.value)["id"] for f in read_all(topic)])
+
+
+def test_alerts_and_scores_go_to_their_topics_under_the_sensors_name(make_topic: MakeTopic) -> None:
+    alerts, scores = make_topic(2), make_topic(2)
+    sink = to(alerts, scores=scores.name)
+    sink.emit(example_result("one"))
+    sink.close()
+    (alert,), (score,) = read_all(alerts), read_all(scores)
+    assert alert.key == score.key == "pump-ä".encode()
+    assert AlertMessage.model_validate_json(alert.value).id == "one"
+    assert ScoreMessage.model_validate_json(score.value).raw is None
+
+
+def test_without_a_topic_for_them_scores_and_dead_letters_are_not_written(topic: Topic) -> None:
+    sink = to(topic)
+    sink.emit(replace(example_result("one"), rejected=[rejected(b"x")]))
+    sink.close()
+    assert len(read_all(topic)) == 1
+
+
+@pytest.mark.parametrize("value", [b"\x00\xfftorn", b""])
+def test_a_dead_letter_is_the_record_as_it_came_with_the_reason(
+    make_topic: MakeTopic, value: bytes
+) -> None:
+    alerts, dead = make_topic(1), make_topic(1)
+    sink = to(alerts, dead_letters=dead.name)
+    sink.emit(Result(rejected=[rejected(value)]))
+    sink.close()
+    (letter,) = read_all(dead)
+    assert (letter.key, letter.value) == (b"\xff\x00", value)
+    assert letter.headers == {
+        "unit": b"mm/s",
+        "reason": b"truncated",
+        "detail": b"3 of 8 bytes",
+        "stream": b"vibration",
+        "topic": b"plant",
+        "partition": b"2",
+        "offset": b"41",
+    }
+
+
+def test_a_dead_letter_too_large_for_its_topic_is_told_and_stops_nothing(
+    make_topic: MakeTopic,
+) -> None:
+    alerts, dead = make_topic(1), make_topic(1, **{"max.message.bytes": "1000"})
+    sink = to(alerts, dead_letters=dead.name)
+    with capture_logs() as lines:
+        sink.emit(Result(rejected=[rejected(b"x" * 5000), rejected(b"small")]))
+        sink.close()
+    assert [letter.value for letter in read_all(dead)] == [b"small"]
+    (told,) = [line for line in lines if line["event"] == "dead_letter_too_large"]
+    assert (told["topic"], told["number"], told["offset"]) == ("plant", 2, 41)
+
+
+def test_an_alert_that_is_refused_fails_every_flush_and_nothing_passes_it(
+    make_topic: MakeTopic,
+) -> None:
+    topic = make_topic(1, **{"max.message.bytes": "200"})
+    sink = to(topic)
+    sink.emit(example_result("too-large"))
+    for _ in range(2):
+        with pytest.raises(
+            SinkError, match=f"cannot write to {topic.name} at Kafka {topic.address}"
+        ):
+            sink.flush()
+    with pytest.raises(SinkError):
+        sink.close()
+    assert read_all(topic) == []
+
+
+def test_offsets_are_committed_after_the_results_are_out(make_topic: MakeTopic) -> None:
+    inputs, alerts = make_topic(1), make_topic(1)
+    (partition,) = inputs.partitions
+    inputs.append(5)
+    reader = Member(KafkaSource(inputs.settings(), [inputs.name])).start()
+    while len(reader.seen) < 5:
+        reader.step()
+    delivery = AtLeastOnce([to(alerts)], reader.source)
+    delivery.emit(example_result("one"))
+    delivery.commit({partition: 3})
+    assert len(read_all(alerts)) == 1
+    assert _committed(inputs) == [3]
+    delivery.close()
+    reader.close()
+
+
+def _committed(topic: Topic) -> Sequence[int | None]:
+    consumer = KafkaConsumer(bootstrap_servers=topic.address, group_id=topic.name)
+    offsets = [consumer.committed(TopicPartition(*p)) for p in topic.partitions]
+    consumer.close()
+    return offsets
+
+
+@UNCLOSED
+def test_a_broker_that_dies_fails_the_flush_and_gets_everything_when_it_is_back(
+    broker: Node, dying_broker: Broker
+) -> None:
+    settings = Kafka(bootstrap=[dying_broker.address], group=f"g{uuid.uuid4().hex}")
+    sink = KafkaSink(settings, KafkaTopics(alerts="alerts"), timeout=1.0)
+    sink.emit(example_result("before"))
+    sink.flush()
+    reader = Member(KafkaSource(settings, ["alerts"])).start()
+    _read(reader, 1)
+    dying_broker.kill()
+    sink.emit(example_result("meanwhile"))
+    told = rf"no answer within 1 s .*{dying_broker.address}"
+    with pytest.raises(SinkError, match=told) as caught:
+        sink.flush()
+    assert caught.value.retriable
+    assert reader.step(0.1) == []
+    dying_broker.start()
+    _flushed(sink)
+    _read(reader, 2)
+    reader.close()
+    sink.close()
+
+
+@UNCLOSED
+def test_closing_while_the_broker_is_gone_is_told_and_leaves_no_thread(
+    broker: Node, dying_broker: Broker
+) -> None:
+    before = set(threading.enumerate())
+    settings = Kafka(bootstrap=[dying_broker.address])
+    sink = KafkaSink(settings, KafkaTopics(alerts="alerts"), timeout=0.5)
+    sink.emit(example_result("one"))
+    sink.flush()
+    dying_broker.kill()
+    sink.emit(example_result("two"))
+    with pytest.raises(SinkError, match="no answer"):
+        sink.close()
+    sink.close()
+    for thread in set(threading.enumerate()) - before:
+        thread.join(30)
+        assert not thread.is_alive()
+
+
+def _read(reader: Member, count: int) -> None:
+    deadline = time.monotonic() + 60
+    while len(reader.seen) < count:
+        assert time.monotonic() < deadline
+        reader.step()
+
+
+def _flushed(sink: KafkaSink) -> None:
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            return sink.flush()
+        except SinkError as error:
+            if not error.retriable or time.monotonic() > deadline:
+                raise
