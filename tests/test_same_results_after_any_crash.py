@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
@@ -230,3 +233,12 @@ def test_a_round_with_a_sensor_twice_is_noticed(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(judge, "rounds", all_in_one_round)
     with pytest.raises(AssertionError, match="at most once"):
         World().run([])
+
+
+def test_no_kernel_leaves_its_arrays() -> None:
+    """The same in a process where nothing is compiled, so that every index is checked."""
+    script = "from tests.core.world import World; World().run(['step', 'leave'] * 5)"
+    environment = os.environ | {"NUMBA_DISABLE_JIT": "1"}
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]

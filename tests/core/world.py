@@ -269,6 +269,6 @@ def new_pipeline() -> Pipeline:
 
 
 def everything(log: MemoryLog) -> list[Record]:
-    """All records, interleaved over the partitions by their time."""
+    """All records, the partitions interleaved one by one."""
     records = [r for p in log.partitions for r in log.read(p, 0, log.end(p))]
-    return sorted(records, key=lambda record: record.time)
+    return sorted(records, key=lambda record: (record.offset, record.partition))
