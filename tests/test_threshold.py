@@ -343,3 +343,12 @@ def test_the_flag_rate_is_near_nominal(contamination: float) -> None:
         flags.append(raw > rolling.cuts(slots))
         rolling.update(slots, raw)
     assert 0.7 < np.mean(flags[1300:]) / 0.01 < 1.4
+
+
+def test_a_slot_of_another_kind_of_sensor_starts_without_the_calibration() -> None:
+    rolling = threshold(calibration=[np.linspace(1, 2, 50, dtype=np.float32)], warm_up=3)
+    rolling.begin_empty(1)
+    cuts = rolling.cuts(np.array([0, 1], np.int64))
+    assert np.isfinite(cuts[0, 0])
+    assert np.isinf(cuts[1, 0])
+    assert rolling.progress()[:, 0].tolist() == [1, 0]

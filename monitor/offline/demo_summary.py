@@ -107,11 +107,16 @@ def table(found: Mapping[str, Any]) -> Table:
         "served": "page and /metrics were up",
     }
     for key, word in words.items():
-        value = found[key]
-        shown.add_row(word, {True: "yes", False: "no", None: "-"}.get(value, f"{value:,}"))
+        shown.add_row(word, _plain(found[key]))
     if found["missed"]:
         shown.add_row("missed", ", ".join(found["missed"]))
     return shown
+
+
+def _plain(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return {True: "yes", False: "no", None: "-"}[value]
+    return f"{value:,}"
 
 
 def _channels(alert: Alert) -> str:

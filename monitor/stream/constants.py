@@ -1,7 +1,8 @@
 """Scaling constants of the sensors of one lane, for each of its trained models.
 
 A sensor of the training data has its own, from the model file. Another one gets those of the whole
-group, or, where the configuration says `warm_up`, those of its own first windows; these are state.
+group, or, where the configuration says `warm_up`, those fitted as in training to its own first
+windows; these are state.
 """
 
 from __future__ import annotations
@@ -12,22 +13,22 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.compiled import compiled
+from monitor.errors import StateError
 from monitor.stream.columns import Column, Columns
+from monitor.stream.features import fit_scaling
 from monitor.types import Array, Scorer, Slots, State
-
-SMALLEST_SCALE = 1e-6
 
 
 class Constants:
-    """Per sensor: `own` is `(2, C)`: while warming up mean and mean square deviation of the windows
-    seen, then centre and scale.
+    """Per sensor: how many windows it has shown, and what was fitted to them; those of sensors
+    that still warm up are kept until then.
     """
 
     def __init__(self, scorers: Sequence[Scorer], channels: int, warm_up: int) -> None:
         self.scorers = scorers
         self.warm_up = warm_up
-        self._learned = Columns(seen=Column("i8"), own=Column("f8", (2, channels)))
+        self._shown: dict[int, list[Array]] = {}
+        self._learned = Columns(seen=Column("i8"), own=Column("f4", (2, channels)))
         self._given = Columns(
             of=Column("f4", (max(len(scorers), 1), 2, channels)), fixed=Column("?")
         )
@@ -45,22 +46,25 @@ class Constants:
             own = scorer.constants(sensor)
             self._given["of"][slot, m] = scorer.group if own is None else own
 
-    def learn(self, slots: Slots, data: Array) -> NDArray[np.bool_]:
-        """See windows in order; False for those of a sensor that has not seen enough yet.
+    def warms_up(self, slot: int) -> bool:
+        """Whether this sensor's constants come from its own first windows."""
+        return not bool(self._given["fixed"][slot])
 
-        A window that is not finite teaches nothing.
-        """
-        ready = np.ones(len(slots), np.bool_)
-        if self.warm_up:
-            seen, own = self._learned["seen"], self._learned["own"]
-            _learn(slots, data, self._given["fixed"], seen, own, self.warm_up, ready)
+    def learn(self, slots: Slots, data: Array) -> NDArray[np.bool_]:
+        """See windows in order; False for those of a sensor that has not seen enough yet."""
+        ready = self._given["fixed"][slots] | (self._learned["seen"][slots] >= self.warm_up)
+        for row in np.flatnonzero(~ready).tolist():
+            slot = int(slots[row])
+            ready[row] = self._learned["seen"][slot] >= self.warm_up
+            if not ready[row] and np.isfinite(data[row]).all():
+                self._show(slot, data[row])
         return ready
 
     def of(self, slots: Slots, model: int) -> Array:
         """`(N, 2, C)` for the place of a model."""
         given = self._given["of"][slots, model]
         if self.warm_up:
-            warm = ~self._given["fixed"][slots] & (self._learned["seen"][slots] > self.warm_up)
+            warm = ~self._given["fixed"][slots] & (self._learned["seen"][slots] >= self.warm_up)
             given[warm] = self._learned["own"][slots[warm]]
         return cast(Array, given)
 
@@ -72,57 +76,27 @@ class Constants:
         return np.where(self._given["fixed"][:sensors], np.float32(1), part)
 
     def state(self) -> State:
-        return self._learned.state()
+        """What was learned, and the windows shown so far, in the order of slots."""
+        shown = [window for slot in sorted(self._shown) for window in self._shown[slot]]
+        kept = np.stack(shown) if shown else np.empty((0, 0, 0), np.float32)
+        return self._learned.state() | {"shown": kept}
 
     def restore(self, state: State) -> None:
-        self._learned.restore(state)
+        """Take over what `state` gave. Raises StateError where the windows are not those seen."""
+        self._learned.restore({name: state[name] for name in state.keys() - {"shown"}})
         self._learned.reach(self._given.rows)
+        seen = self._learned["seen"]
+        warming = np.flatnonzero((seen > 0) & (seen < self.warm_up))
+        shown = state.get("shown", np.empty(0, np.float32))
+        if len(shown) != seen[warming].sum() or shown.dtype != np.float32:
+            raise StateError(f"{len(shown)} windows of sensors that warm up do not fit the counts")
+        parts = np.split(shown, np.cumsum(seen[warming])[:-1])
+        self._shown = {s: list(part) for s, part in zip(warming.tolist(), parts, strict=False)}
 
-
-@compiled
-def _learn(
-    slots: Slots,
-    data: Array,
-    fixed: NDArray[np.bool_],
-    seen: Slots,
-    own: NDArray[np.float64],
-    warm_up: int,
-    ready: NDArray[np.bool_],
-) -> None:
-    """`seen` stops at warm_up + 1, which says that `own` has become centre and scale."""
-    for i in range(len(slots)):
-        s = slots[i]
-        if fixed[s] or seen[s] > warm_up:
-            continue
-        ready[i] = False
-        if not np.isfinite(data[i]).all():
-            continue
-        seen[s] += 1
-        for c in range(data.shape[1]):
-            _merge(data[i, c], seen[s], own[s, :, c])
-        if seen[s] == warm_up:
-            seen[s] += 1
-            for c in range(data.shape[1]):
-                smallest = SMALLEST_SCALE * max(1.0, abs(own[s, 0, c]))
-                own[s, 1, c] = max(np.sqrt(own[s, 1, c]), smallest)
-
-
-@compiled
-def _merge(x: Array, windows: int, moments: NDArray[np.float64]) -> None:
-    """Add one of `windows` equally long runs to the mean and the mean square deviation.
-
-    The pairwise update of Chan, Golub & LeVeque (1983): sums of squares would lose a small
-    deviation around a large mean.
-    """
-    mean = 0.0
-    for t in range(len(x)):
-        mean += np.float64(x[t])
-    mean /= len(x)
-    square = 0.0
-    for t in range(len(x)):
-        square += (np.float64(x[t]) - mean) ** 2
-    square /= len(x)
-    away = mean - moments[0]
-    moments[0] += away / windows
-    between = away * away * (windows - 1) / windows
-    moments[1] += (square - moments[1] + between) / windows
+    def _show(self, slot: int, window: Array) -> None:
+        shown = self._shown.setdefault(slot, [])
+        shown.append(np.array(window))
+        self._learned["seen"][slot] = len(shown)
+        if len(shown) == self.warm_up:
+            self._learned["own"][slot] = fit_scaling(np.stack(shown))
+            del self._shown[slot]

@@ -161,6 +161,9 @@ class LaneState:
     def _learn_name(self, slot: int, sensor: str) -> None:
         self.constants.add(slot, sensor)
         self.labels.append(self.spec.settings.labels_of(sensor))
+        if self.constants.warms_up(slot):
+            for threshold in self.thresholds[: len(self.spec.scorers)]:
+                threshold.begin_empty(slot)
 
     def _parts(self) -> Sequence[tuple[str, Stateful]]:
         named: list[tuple[str, Stateful]] = [

@@ -112,6 +112,12 @@ class RollingThreshold:
         _update(self._memory, self._rule, (slots, raw, kept_out), adopted)
         return adopted
 
+    def begin_empty(self, slot: int) -> None:
+        """Let a new slot start without the calibration: it is of another kind of sensor."""
+        self._make_room(np.array([slot], np.int64))
+        self._memory.counts[slot] = 0
+        self._memory.counts[slot, :, _MISSING] = self._settings.warm_up
+
     def progress(self) -> Array:
         """How much of the warm-up is done, 0 to 1, for all slots in use: `(S, D)`."""
         missing = self._memory.counts[: self._used, :, _MISSING]
