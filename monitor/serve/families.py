@@ -72,6 +72,7 @@ METRICS: Mapping[str, Metric] = {
         "gauge", "Records not yet read.", ("topic", "partition")
     ),
     "monitor_polls_total": Metric("counter", "Reads of the log that went wrong.", ("outcome",)),
+    "monitor_lags_total": Metric("counter", "Questions for the lag that went wrong.", ("outcome",)),
     "monitor_sensors_in_two_partitions_total": Metric(
         "counter", "Sensors found in a second partition of their topic.", ("stream",)
     ),

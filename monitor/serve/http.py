@@ -13,7 +13,7 @@ from typing import Self
 
 import uvicorn
 
-from monitor.errors import ConfigError
+from monitor.errors import ServeError
 from monitor.serve.app import application
 from monitor.serve.readiness import Expected
 from monitor.settings import ServeConfig
@@ -26,7 +26,7 @@ WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 class Server:
     """Serves a View from `start` to `stop`; also a context manager.
 
-    Raises ConfigError on `start` where the address cannot be listened on.
+    Raises ServeError on `start` where the address cannot be listened on.
     """
 
     def __init__(
@@ -81,12 +81,12 @@ class Server:
 
 
 def listen(address: str, port: int) -> socket.socket:
-    """A listening socket; port 0 takes a free one. ConfigError names address, port and cause."""
+    """A listening socket; port 0 takes a free one. ServeError names address, port and cause."""
     try:
         found = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, kind, protocol, _, place = found[0]
     except (OSError, UnicodeError) as error:
-        raise ConfigError(_refused(address, port, error)) from error
+        raise ServeError(_refused(address, port, error)) from error
     opened = socket.socket(family, kind, protocol)
     try:
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -94,7 +94,7 @@ def listen(address: str, port: int) -> socket.socket:
         opened.listen(128)
     except OSError as error:
         opened.close()
-        raise ConfigError(_refused(address, port, error)) from error
+        raise ServeError(_refused(address, port, error)) from error
     return opened
 
 
