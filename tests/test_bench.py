@@ -19,7 +19,7 @@ from monitor.errors import ConfigError
 from monitor.model import Model
 from monitor.offline import bench
 from monitor.offline.bench.main import CHUNKS, difference, one_thread, scored
-from monitor.offline.bench.measure import Side, Simple, Slice, compare, interleave
+from monitor.offline.bench.measure import Side, Simple, Slice, compare, interleave, settled_heap
 from monitor.offline.bench.naive import FOREST as PEER_FOREST
 from monitor.offline.bench.naive import Naive, eager
 from monitor.offline.bench.ours import FOREST, NETS, Feed, Ours, configuration
@@ -28,7 +28,9 @@ from monitor.offline.bench.trained import multiplications, sizes, train_nets
 from monitor.offline.bench.workload import BEGIN, STREAM, Workload
 from monitor.stream.codec import make_codec
 
-TINY = bench.Options(0.01, 0.01, sensors=20, pool=32, training=200, epochs=1, arrivals=40)
+TINY = bench.Options(
+    0.01, 0.001, sensors=64, pool=32, training=200, epochs=1, settled=3, arrivals=40
+)
 WORKLOAD = Workload(TINY.sensors, TINY.pool)
 
 
@@ -55,7 +57,7 @@ def test_the_json_has_every_comparison_with_its_five_keys(report: Report) -> Non
         assert result.keys() >= {"name", "ours_us", "peer", "peer_us", "ratio"}
         assert min(result["ours_us"], result["peer_us"], result["ratio"]) > 0
         assert result["low"] <= result["ratio"] <= result["high"]
-    for part in ("forest/25x8/sensors=20", "decode", "threshold", "conv_ae/batch=8"):
+    for part in ("forest/25x8/sensors=64", "decode", "threshold/river", "conv_ae/batch=8"):
         assert part in names
 
 
@@ -163,7 +165,8 @@ def test_sides_take_turns_and_the_order_is_turned_round() -> None:
 
         return Simple(1, lambda n: work)
 
-    found = interleave([side("a"), side("b")], 0.004, 0.001)
+    with settled_heap():
+        found = interleave([side("a"), side("b")], 0.004, 0.001)
     assert [len(slices) for slices in found] == [4, 4]
     assert calls[-8:] == ["b", "a", "a", "b", "b", "a", "a", "b"]
 

@@ -22,7 +22,7 @@ from monitor.offline.bench.measure import (
     over,
 )
 from monitor.offline.bench.naive import QUANTILE, REMEMBERED, HalfSpace, eager
-from monitor.offline.bench.ours import Ours
+from monitor.offline.bench.ours import FOREST_PARAMS, Ours
 from monitor.offline.bench.workload import STREAM, Workload
 from monitor.settings import ThresholdConfig
 from monitor.stream.features import STATISTICS, scale, statistics
@@ -65,7 +65,7 @@ def _forests(ours: Ours) -> Iterator[Rival]:
     seen = statistics(ours.workload.windows)
     many, one = (_isolation(ours, seen, sensors) for sensors in (ours.workload.sensors, 1))
     for trees, height in ((25, 8), (10, 8)):
-        peer = f"river HalfSpaceTrees {trees}x{height}, one sensor"
+        peer = f"river HalfSpaceTrees {trees}x{height}"
         theirs = _half_space(seen[:, 0], trees, height)
         yield Rival(f"forest/{trees}x{height}/sensors={ours.workload.sensors}", peer, many, theirs)
         yield Rival(f"forest/{trees}x{height}/sensors=1", peer, one, theirs)
@@ -83,15 +83,12 @@ def _isolation(ours: Ours, seen: Array, sensors: int) -> Side:
         examples = rng.integers(len(seen), size=(calls, rows))
         return [(_distinct(rng, sensors, rows), seen[places], learn) for places in examples]
 
-    for call in inputs(sensors, 1 + _WINDOW):
+    for call in inputs(sensors, 1 + FOREST_PARAMS["window"]):
         forest.score_learn(*call)
     rows = min(ours.unit, sensors)
     return Simple(
         rows, lambda n: over(lambda call: forest.score_learn(*call), inputs(rows, n // rows))
     )
-
-
-_WINDOW = 512
 
 
 def _distinct(rng: np.random.Generator, sensors: int, rows: int) -> Slots:
@@ -112,8 +109,8 @@ def _half_space(seen: Array, trees: int, height: int) -> Side:
 
 def _thresholds(ours: Ours) -> Iterator[Rival]:
     mine = _percentile(ours.workload, ours.unit)
-    yield Rival("threshold", "numpy quantile of a deque", mine, _deque_quantile())
-    yield Rival("threshold", "river RollingQuantile", mine, _river_quantile())
+    yield Rival("threshold/numpy", "np.quantile of a deque", mine, _deque_quantile())
+    yield Rival("threshold/river", "river RollingQuantile", mine, _river_quantile())
 
 
 def _percentile(workload: Workload, chunk: int) -> Side:
@@ -180,7 +177,7 @@ def _nets(ours: Ours, models: Sequence[Model]) -> Iterator[Rival]:
     for model, scorer in zip(models, scorers, strict=True):
         name = f"{model.label}/batch={ours.unit}"
         mine, theirs = _batched(scorer, windows, ours.unit), _eager(model, windows)
-        yield Rival(name, "torch eager, batch 1", mine, theirs)
+        yield Rival(name, "torch eager batch 1", mine, theirs)
 
 
 def _batched(scorer: Scorer, windows: Array, chunk: int) -> Side:

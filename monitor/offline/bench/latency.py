@@ -8,13 +8,12 @@ behaves as it would live, and other processes on this machine do not show.
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from monitor.offline.bench.measure import Simple, measure
 from monitor.offline.bench.ours import Ours
-from monitor.offline.bench.workload import Workload
 
 LOAD = 0.5
 
@@ -41,17 +40,16 @@ class VirtualClock:
         return self.now
 
 
-def time_latency(workload: Workload, store: Path, chunk: int, windows: int) -> Latency:
-    """Play `windows` arrivals, at half the rate that the loop was just measured to bear."""
+def time_latency(ours: Ours, windows: int) -> Latency:
+    """Play `windows` arrivals, at half the rate that the loop is measured to bear just before."""
     clock = VirtualClock()
-    ours = Ours(workload, store, chunk, clock)
-    ours.prepare(2 * workload.sensors)()
-    work, began = ours.prepare_loop(2 * workload.sensors), time.process_time()
-    work()
-    rate = LOAD * 2 * workload.sensors / (time.process_time() - began)
+    ours.runner.clock = clock
+    loop, some = Simple(ours.unit, ours.prepare_loop), -(-windows // (8 * ours.unit)) * ours.unit
+    pace = float(np.median([measure(loop, some).us for _ in range(3)]))
+    rate = LOAD * 1e6 / pace
     waits = 1e3 * _play(ours, clock, windows, rate)
     p50, p99, longest = np.quantile(waits, (0.5, 0.99, 1.0)).tolist()
-    return Latency(chunk, LOAD, rate, windows, p50, p99, longest)
+    return Latency(ours.unit, LOAD, rate, windows, p50, p99, longest)
 
 
 def _play(

@@ -19,7 +19,7 @@ from monitor.offline.bench.components import compare_rivals, rivals
 from monitor.offline.bench.latency import Latency, time_latency
 from monitor.offline.bench.measure import Advance, Comparison, compare, interleave, settled_heap
 from monitor.offline.bench.naive import HEIGHT, REMEMBERED, TREES, Naive
-from monitor.offline.bench.ours import FOREST, Ours
+from monitor.offline.bench.ours import FOREST, FOREST_PARAMS, Ours
 from monitor.offline.bench.report import Report
 from monitor.offline.bench.stages import time_stages
 from monitor.offline.bench.trained import sizes, train_nets
@@ -27,7 +27,7 @@ from monitor.offline.bench.workload import Workload
 from monitor.offline.figures import write_figures
 
 CHUNKS = (64, 8)
-PEER = "naive: json.loads, torch eager, river, np.quantile, labels().set(), one by one"
+PEER = "naive pipeline"
 COMPARED = 256
 
 
@@ -43,6 +43,7 @@ class Options:
     pool: int = 4096
     training: int = 4096
     epochs: int = 5
+    settled: int = 1000
     arrivals: int = 40_000
 
     @property
@@ -118,15 +119,17 @@ class _Run:
         paths = [Ours(self.workload, self.store, chunk) for chunk in CHUNKS]
         theirs = scored(naive, min(COMPARED, self.workload.sensors))
         agreement = max(difference(path, theirs) for path in paths)
+        for path in paths:
+            path.settle(self.options.settled)
         with settled_heap():
             return self._measured(naive, paths, agreement)
 
     def _measured(self, naive: Naive, paths: Sequence[Ours], agreement: float) -> Report:
         return Report(
             results=[*self._whole(naive, paths), *self._parts(paths)],
+            latency=[self._latency(path) for path in paths],
             stages={path.unit: self._stages(path) for path in paths},
-            latency=[self._latency(chunk) for chunk in CHUNKS],
-            work=self._work(paths[0]),
+            work=self._work(),
             agreement=agreement,
         )
 
@@ -148,20 +151,24 @@ class _Run:
 
     def _stages(self, path: Ours) -> dict[str, float]:
         seconds = self.options.part_seconds
-        return time_stages(path, seconds, self._begin(f"stages, calls of {path.unit}", seconds))
+        advance = self._begin(f"stages, calls of {path.unit}", 3 * seconds)
+        return time_stages(path, seconds, advance)
 
-    def _latency(self, chunk: int) -> Latency:
-        self._begin(f"latency, calls of {chunk}", 1)
-        return time_latency(self.workload, self.store, chunk, self.options.arrivals)
+    def _latency(self, path: Ours) -> Latency:
+        self._begin(f"latency, calls of {path.unit}", 1)
+        return time_latency(path, self.options.arrivals)
 
-    def _work(self, path: Ours) -> dict[str, Any]:
+    def _work(self) -> dict[str, Any]:
         """What each side computes for a window."""
-        forest = path.pipeline.streams[0].lanes[0].online[0].make()
         return {
             "nets": sizes(self.models),
             "backend": self.models[0].backend,
-            "ours": {FOREST: dict(getattr(forest, "params", {})), "threshold": "exact percentile"},
+            "ours": {
+                FOREST: {**FOREST_PARAMS, "forests": self.workload.sensors},
+                "threshold": f"exact percentile of a ring of {REMEMBERED}",
+            },
             "peer": {
+                "path": "json.loads, nets, river, np.quantile, labels().set(); one by one",
                 "nets": "the same weights, torch eager, batch 1",
                 "half_space_trees": {"trees": TREES, "height": HEIGHT, "forests": 1},
                 "threshold": f"numpy.quantile over a deque of {REMEMBERED}",

@@ -8,6 +8,8 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from monitor.connect.sinks import AtLeastOnce
 from monitor.offline.bench.measure import Work
 from monitor.offline.bench.naive import QUANTILE, REMEMBERED
@@ -15,12 +17,15 @@ from monitor.offline.bench.workload import LENGTH, PARTITION, RATE, STREAM, Work
 from monitor.runner import Pace, Runner
 from monitor.serve.metrics import Exposition
 from monitor.settings import Config
-from monitor.types import Clock, Owner, Partition, Record, Result, State
+from monitor.stream.features import statistics
+from monitor.stream.lane import LaneState
+from monitor.types import Owner, Partition, Record, Result, State
 from monitor.wiring import build_middle
 
 NAME = "bench"
 NETS = ("conv_ae", "deep_svdd")
 FOREST = "online_iforest"
+FOREST_PARAMS = {"trees": 32, "window": 512}
 KEPT = 64
 
 
@@ -35,7 +40,14 @@ def configuration(store: Path, chunk: int) -> Config:
             "channels": ["vibration"],
             "input": "windows",
         },
-        "models": [{"use": [*(f"{net}:{NAME}@1" for net in NETS), FOREST]}],
+        "models": [
+            {
+                "use": [
+                    *(f"{net}:{NAME}@1" for net in NETS),
+                    {"detector": FOREST, "params": FOREST_PARAMS},
+                ]
+            }
+        ],
         "threshold": {"quantile": QUANTILE, "window": REMEMBERED},
     }
     return Config.model_validate(
@@ -106,9 +118,7 @@ class Ours:
     The work on a slice ends with a commit, a published view and a rendered `/metrics`.
     """
 
-    def __init__(
-        self, workload: Workload, store: Path, chunk: int, clock: Clock = time.time
-    ) -> None:
+    def __init__(self, workload: Workload, store: Path, chunk: int) -> None:
         self.unit = chunk
         self.workload = workload
         self.config = configuration(store, chunk)
@@ -117,11 +127,29 @@ class Ours:
         self.feed, self.newest = Feed(chunk), Newest(KEPT)
         delivery = AtLeastOnce([self.newest], self.feed)
         pace = Pace(math.inf, math.inf, math.inf)
-        self.runner = Runner(self.feed, self.pipeline, delivery, NoSnapshots(), clock, pace)
+        self.runner = Runner(self.feed, self.pipeline, delivery, NoSnapshots(), time.time, pace)
         self.runner.timings, self.runner.models = middle.timings, middle.models
         self.runner.start()
         self._page = Exposition(lambda: self.runner.view, max(workload.sensors, 1000))
         self._next = 0
+
+    @property
+    def lane(self) -> LaneState:
+        """All that is remembered of the sensors."""
+        return self.pipeline.partitions[PARTITION].lanes[0]
+
+    def settle(self, rounds: int) -> None:
+        """Let every sensor have the memory that it has after so many windows, in a short way."""
+        self.prepare(2 * self.workload.sensors)()
+        lane, rng = self.lane, np.random.default_rng(0)
+        slots, seen = np.arange(self.workload.sensors), statistics(self.workload.windows)
+        learn = np.full(len(slots), np.inf, np.float32)
+        for _ in range(rounds):
+            raw = [rng.choice(scorer.calibration, len(slots)) for scorer in lane.spec.scorers]
+            views = seen[rng.integers(len(seen), size=len(slots))]
+            raw += [online.score_learn(slots, views, learn) for online in lane.online]
+            for threshold, scores in zip(lane.thresholds, raw, strict=True):
+                threshold.update(slots, scores[:, None])
 
     def prepare(self, windows: int) -> Work:
         """As `Side.prepare`."""

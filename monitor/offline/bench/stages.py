@@ -42,22 +42,20 @@ Step = Callable[[Poll], object]
 
 
 def time_stages(ours: Ours, seconds: float, advance: Advance | None = None) -> dict[str, float]:
-    """Microseconds per window by stage, and `total` for the whole path.
+    """Microseconds per window by stage, and `total` for the whole path; each gets about `seconds`.
 
     The page is taken to be rendered once a second of CPU time. `ours` is used up: the stages
     change its state out of order.
     """
-    ours.prepare(2 * ours.workload.sensors)()
-    lane = ours.pipeline.partitions[PARTITION].lanes[0]
-    steps = _steps(ours, lane)
     pages = Simple(1, lambda n: over(lambda _: ours.show(), range(n)))
-    sides = [Simple(ours.unit, ours.prepare_loop), pages]
-    sides += [_side(ours, lane, step) for step in steps.values()]
-    each = seconds / len(sides)
-    loop, page, *rest = map(typical, interleave(sides, each, min(each, PART), advance))
+    whole = [Simple(ours.unit, ours.prepare_loop), pages]
+    loop, page = map(typical, interleave(whole, seconds, seconds / 5, advance))
+    steps = _steps(ours, ours.lane)
+    sides = [_side(ours, step) for step in steps.values()]
+    parts = list(map(typical, interleave(sides, seconds / 10, min(seconds / 30, PART), advance)))
     metrics = loop * page / 1e6
-    found = {**dict(zip(steps, rest, strict=True)), "metrics": metrics}
-    return {**found, "between": loop - sum(rest), "total": loop + metrics}
+    found = {**dict(zip(steps, parts, strict=True)), "metrics": metrics}
+    return {**found, "between": loop - sum(parts), "total": loop + metrics}
 
 
 def _twin(lane: LaneState) -> LaneState:
@@ -68,9 +66,9 @@ def _twin(lane: LaneState) -> LaneState:
     return twin
 
 
-def _side(ours: Ours, lane: LaneState, step: Step) -> Simple:
+def _side(ours: Ours, step: Step) -> Simple:
     """A step over as many polls as it takes."""
-    twin = _twin(lane)
+    twin = _twin(ours.lane)
 
     def make(windows: int) -> Work:
         return over(step, [_poll(ours, twin) for _ in range(windows // ours.unit)])

@@ -52,9 +52,9 @@ class Workload:
         return simulated(np.random.default_rng(_SEED), self.pool)
 
     def training(self, windows: int) -> Mapping[str, Array]:
-        """Other windows of the same kind for up to 64 of the sensors, `(n, 1, 256)` each."""
+        """Other windows of the same kind for up to 16 of the sensors, `(n, 1, 256)` each."""
         rng = np.random.default_rng(_SEED + 1)
-        names = self.names[:64]
+        names = self.names[:16]
         return {name: simulated(rng, -(-windows // len(names))) for name in names}
 
     def items(self, begin: int, count: int) -> Iterator[Item]:
