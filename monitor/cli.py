@@ -124,18 +124,18 @@ def models(
 def check(
     config: ConfigFile,
     connect: Annotated[
-        bool, typer.Option(help="Also reach the broker and load the models.")
+        bool, typer.Option(help="Also load the models and reach the brokers.")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the effective config.")] = False,
 ) -> None:
     """Check a configuration and show it with all defaults filled in; secrets stay hidden."""
     import yaml
 
-    from monitor.wiring import build_runner
-
     settings = _load(config)
     if connect:
-        build_runner(settings).source.close()
+        from monitor import process
+
+        process.probe(settings)
     if json:
         print(settings.model_dump_json(by_alias=True, indent=2))
         return
@@ -188,6 +188,10 @@ def main() -> None:
 
 
 def _load(path: Path) -> Any:
+    """The configuration; a detector of the user's own may lie in a file beside it."""
     from monitor.config import load
 
+    folder = str(path.resolve().parent)
+    if folder not in sys.path:
+        sys.path.append(folder)  # last, so that it hides nothing that is installed
     return load(path)

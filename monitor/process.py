@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import signal
+from pathlib import Path
 from types import FrameType
 
 import structlog
 
+from monitor.connect.kafka.reach import reach
+from monitor.errors import SinkError, StateError
 from monitor.runner import Runner
 from monitor.serve.http import Server
 from monitor.serve.readiness import Expected
 from monitor.settings import Config, ServeConfig
 from monitor.stream.rehearse import rehearse
-from monitor.wiring import build_runner
+from monitor.wiring import build_middle, build_runner
 
 log = structlog.get_logger("monitor")
 
 
 def run(config: Config, port: int | None = None) -> None:
     """Until SIGTERM or Ctrl-C, or until recordings end. `port` overrides the configured one."""
+    check_folder(config)
     runner = build_runner(config)
     rehearse(runner.pipeline)
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -38,9 +43,45 @@ def serve(runner: Runner, settings: ServeConfig) -> Server:
     return Server(lambda: runner.view, settings, expected, runner.clock)
 
 
+def probe(config: Config) -> None:
+    """What `run` would need: models, snapshot folder, brokers. Raises the error it would raise."""
+    build_middle(config)
+    check_folder(config)
+    if config.source.kafka:
+        reach(config.source.kafka)
+    for sink in config.sinks:
+        if sink.kafka and sink.kafka.broker:
+            reach(sink.kafka.broker, error=SinkError)
+
+
+def check_folder(config: Config) -> None:
+    """Raises StateError where live state could not be kept, before anything depends on it."""
+    if not config.source.kafka:
+        return
+    folder = config.snapshots.directory
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        trial = folder / f".trial.{os.getpid()}"
+        trial.touch()
+        trial.unlink()
+    except OSError as error:
+        why = error.strerror or error
+        raise StateError(
+            f"snapshots.directory: {_absolute(folder)} cannot be written: {why}; name a folder "
+            "that this user may write to"
+        ) from error
+
+
+def _absolute(folder: Path) -> Path:
+    """Relative ones depend on where the process was started."""
+    return Path.cwd() / folder
+
+
 def _stopper(runner: Runner) -> signal._HANDLER:
     def stop(number: int, frame: FrameType | None) -> None:
         log.info("stopping", signal=signal.Signals(number).name)
         runner.stop()
+        if number == signal.SIGINT:  # a second Ctrl-C does not wait
+            signal.signal(number, signal.default_int_handler)
 
     return stop

@@ -14,13 +14,14 @@ from monitor.detect import build
 from monitor.errors import ConfigError, ModelError
 from monitor.model import FORMAT, Model, identity, view, view_shape
 from monitor.stream.features import fit_scaling, scale
-from monitor.types import Array, Clock, Manifest, State, Trainable
+from monitor.types import Array, Clock, Detector, Manifest, Online, State, Trainable
 
 QUANTILES = 256
 FEWEST_WINDOWS = 50
 FEWEST_PER_SENSOR = 5
 _HELD_OUT = 0.2
 _POOLED = 4096
+_MEMBERS = ("shape", "score", "state", "restore")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +53,18 @@ def train(
 
     The last 20 % of each sensor are held out: their scores become the calibration. `labels`
     are those of `Trainable.fit`, `(n,)` for each sensor that has any; known anomalies enter no
-    constants and no calibration. Windows that are not finite are left out, and so is a sensor
-    with fewer than FEWEST_PER_SENSOR others; the metrics count them. Raises ModelError where
-    there is too little to learn from or a shape is wrong, ConfigError for a detector that is
-    not trained.
+    constants and no calibration. A detector without `fit` is only calibrated. Windows that are
+    not finite are left out, and so is a sensor with fewer than FEWEST_PER_SENSOR others; the
+    metrics count them. Raises ModelError where there is too little to learn from or a shape is
+    wrong, ConfigError for what is no detector, or learns in the stream.
     """
     detector = _untrained(recipe, progress=progress)
     fleet = _fleet(recipe, windows, labels or {})
     constants = np.stack([fit_scaling(sensor.normal()) for sensor in fleet])
     started = time.perf_counter()
     x, y = _interleaved(fleet, constants)
-    detector.fit(view(recipe.detector, x), y if labels else None)
+    if isinstance(detector, Trainable):
+        detector.fit(view(recipe.detector, x), y if labels else None)
     metrics = {**getattr(detector, "metrics", {}), "seconds": time.perf_counter() - started}
     metrics["windows"] = float(len(x))
     metrics["windows_left_out"] = float(
@@ -96,11 +98,17 @@ class _Sensor(NamedTuple):
         return self.x[self.y <= 0] if (self.y <= 0).any() else self.x
 
 
-def _untrained(recipe: Recipe, *, progress: bool) -> Trainable:
+def _untrained(recipe: Recipe, *, progress: bool) -> Detector:
     params = dict(recipe.params)
     detector = build(recipe.detector, view_shape(recipe.detector, recipe.shape), **params)
-    if not isinstance(detector, Trainable):
+    if isinstance(detector, Online):
         raise ConfigError(f"detector {recipe.detector!r} learns in the stream: no model to train")
+    if not isinstance(detector, Detector):
+        lacks = [name for name in _MEMBERS if not hasattr(detector, name)]
+        raise ConfigError(
+            f"{recipe.detector!r} is no detector: it lacks {', '.join(lacks)}; see "
+            "monitor.types.Detector"
+        )
     if hasattr(detector, "show_progress"):
         detector.show_progress = progress
     return detector

@@ -195,5 +195,10 @@ def _online(name: str, stream: StreamConfig, use: Use) -> OnlineSpec:
         made: Online = build(wanted.detector, shape, **use.params)
         return made
 
-    make()  # so that a wrong parameter is told at once
+    # At once, so that a wrong parameter or a class that is not finished is told now.
+    if not isinstance(make(), Online):
+        raise ConfigError(
+            f"streams.{name}.models: {wanted.detector} has score_learn, but lacks one of shape, "
+            "state, restore; see monitor.types.Online"
+        )
     return OnlineSpec(wanted.label, make, view, fingerprint(wanted.detector, use.params))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -48,17 +49,18 @@ def _plain(entry: Entry) -> dict[str, object]:
 
 
 def _table(entries: Sequence[Entry], place: str) -> Table:
-    heads = ("model", "version", "aliases", "trained (UTC)", "windows of", "sensors", "fingerprint")
-    table = Table(*heads, title=f"Models in {place}", caption=None if entries else "none yet")
+    table = Table(title=f"Models in {place}", box=SIMPLE_HEAD, show_edge=False)
+    table.caption = None if entries else "none yet; train some: monitor train CONFIG RECORDINGS"
+    for head in ("model", "aliases", "trained (UTC)", "windows", "sensors"):
+        right = head == "sensors"
+        table.add_column(head, justify="right" if right else "left", overflow="fold")
     for manifest, aliases in entries:
-        trained = datetime.fromtimestamp(manifest.trained_at, UTC).strftime("%Y-%m-%d %H:%M:%S")
+        trained = datetime.fromtimestamp(manifest.trained_at, UTC).strftime("%Y-%m-%d %H:%M")
         table.add_row(
-            f"{manifest.detector.rpartition(':')[2]}:{manifest.name}",
-            str(manifest.version),
+            f"{manifest.detector.rpartition(':')[2]}:{manifest.name}@{manifest.version}",
             ", ".join(aliases) or "-",
             trained,
             f"{len(manifest.channels)} x {manifest.shape[1]} at {manifest.rate:g} Hz",
             str(len(manifest.sensors)),
-            manifest.fingerprint,
         )
     return table
