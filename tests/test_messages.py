@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -149,3 +150,14 @@ def test_the_schema_names_its_dialect_and_requires_every_field(kind: str) -> Non
     assert schema["additionalProperties"] is False
     assert set(schema["required"]) == set(schema["properties"])
     assert schema["properties"]["type"]["const"] == kind
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_the_documentation_shows_each_message_and_names_each_field(kind: str) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "messages-out.md").read_text()
+    section = page.split(f"\n## {kind}\n")[1].split("\n## ")[0]
+    example = section.split("```json\n")[1].split("\n```")[0]
+    MODELS[kind].model_validate_json(example)
+    tables = page.split("\n## ")[0] + section
+    for field in SCHEMAS[kind]["properties"]:
+        assert f"`{field}`" in tables or field.endswith("_iso"), field

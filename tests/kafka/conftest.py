@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import NewTopic
 
-from deploy.broker.broker import Broker, missing_tools
+from deploy.broker.broker import missing_tools
 from monitor.settings import Kafka
 from monitor.types import Partition
 from tests.kafka.broker import Node, shared_node
@@ -81,23 +79,6 @@ def admin(broker: Node) -> Iterator[KafkaAdminClient]:
     admin.close()
 
 
-@pytest.fixture
-def dying_broker(tmp_path: Path) -> Iterator[Broker]:
-    """A node of the test's own, to be killed and started again.
-
-    kafka-python 3.0.12 leaves sockets that could not connect to the garbage collector: the test
-    has to allow for `UNCLOSED`.
-    """
-    node = Broker(tmp_path / "node")
-    node.start()
-    try:
-        yield node
-    finally:
-        node.kill()
-        gc.collect()
-
-
-UNCLOSED = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 MakeTopic = Callable[..., Topic]
 
 

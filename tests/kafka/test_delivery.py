@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import json
-import threading
-import time
-import uuid
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from kafka import KafkaConsumer, TopicPartition
 from structlog.testing import capture_logs
 
-from deploy.broker.broker import Broker
 from monitor.connect.kafka.delivery import KafkaSink
 from monitor.connect.kafka.source import KafkaSource
 from monitor.connect.messages import AlertMessage, ScoreMessage
 from monitor.connect.sinks import AtLeastOnce
 from monitor.errors import SinkError
-from monitor.settings import Kafka, KafkaTopics
+from monitor.settings import KafkaTopics
+from monitor.testing import Member, check_sink, example_result
 from monitor.types import Partition, Record, Rejected, Result
 from tests.kafka.broker import Node
-from tests.kafka.conftest import UNCLOSED, MakeTopic, Topic, read_all
-from tests.kafka.contracts import Member, check_sink, example_result
+from tests.kafka.conftest import MakeTopic, Topic, read_all
 
 pytestmark = pytest.mark.kafka
 
@@ -132,61 +131,16 @@ def _committed(topic: Topic) -> Sequence[int | None]:
     return offsets
 
 
-@UNCLOSED
-def test_a_broker_that_dies_fails_the_flush_and_gets_everything_when_it_is_back(
-    broker: Node, dying_broker: Broker
-) -> None:
-    settings = Kafka(bootstrap=[dying_broker.address], group=f"g{uuid.uuid4().hex}")
-    sink = KafkaSink(settings, KafkaTopics(alerts="alerts"), timeout=1.0)
-    sink.emit(example_result("before"))
-    sink.flush()
-    reader = Member(KafkaSource(settings, ["alerts"])).start()
-    _read(reader, 1)
-    dying_broker.kill()
-    sink.emit(example_result("meanwhile"))
-    told = rf"no answer within 1 s .*{dying_broker.address}"
-    with pytest.raises(SinkError, match=told) as caught:
-        sink.flush()
-    assert caught.value.retriable
-    assert reader.step(0.1) == []
-    dying_broker.start()
-    _flushed(sink)
-    _read(reader, 2)
-    reader.close()
-    sink.close()
-
-
-@UNCLOSED
-def test_closing_while_the_broker_is_gone_is_told_and_leaves_no_thread(
-    broker: Node, dying_broker: Broker
-) -> None:
-    before = set(threading.enumerate())
-    settings = Kafka(bootstrap=[dying_broker.address])
-    sink = KafkaSink(settings, KafkaTopics(alerts="alerts"), timeout=0.5)
-    sink.emit(example_result("one"))
-    sink.flush()
-    dying_broker.kill()
-    sink.emit(example_result("two"))
-    with pytest.raises(SinkError, match="no answer"):
-        sink.close()
-    sink.close()
-    for thread in set(threading.enumerate()) - before:
-        thread.join(30)
-        assert not thread.is_alive()
-
-
-def _read(reader: Member, count: int) -> None:
-    deadline = time.monotonic() + 60
-    while len(reader.seen) < count:
-        assert time.monotonic() < deadline
-        reader.step()
-
-
-def _flushed(sink: KafkaSink) -> None:
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            return sink.flush()
-        except SinkError as error:
-            if not error.retriable or time.monotonic() > deadline:
-                raise
+@pytest.mark.parametrize("scenario", ["recovery", "closing"])
+def test_a_broker_that_dies_is_told_and_nothing_is_lost(broker: Node, scenario: str) -> None:
+    # In a process of its own: kafka-python 3.0.12 leaves sockets that could not connect to the
+    # garbage collector, which is an error in this one.
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.kafka.outage", scenario],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr
