@@ -194,8 +194,8 @@ def judged_by_the_future(patch: pytest.MonkeyPatch) -> None:
     update, cuts = RollingThreshold.update, RollingThreshold.cuts
     seen: list[Array] = []
 
-    def late(self: RollingThreshold, slots: Slots, raw: Array) -> Any:
-        adopted = update(self, slots, raw)
+    def late(self: RollingThreshold, slots: Slots, raw: Array, held: Any = None) -> Any:
+        adopted = update(self, slots, raw, held)
         if len(slots):
             seen.append(cuts(self, slots))
         return adopted

@@ -15,8 +15,8 @@ from structlog.testing import capture_logs
 from monitor.connect.sinks import AtLeastOnce, JsonLinesSink, LogSink
 from monitor.errors import SinkError, SourceError
 from monitor.settings import JsonLines
+from monitor.testing import check_sink, example_result
 from monitor.types import Notice, Owner, Partition, Record, Rejected, Result
-from tests.kafka.contracts import check_sink, example_result
 
 HERE = Partition("plant", 1)
 

@@ -1,7 +1,8 @@
 """The embedded log: partitions, offsets, groups, rebalances and crashes, all in one process.
 
 It keeps the contract of a Kafka consumer group, so the product runs the same on both; it is the
-default where no broker is at hand, and the best place to test hand-offs.
+default where no broker is at hand, and the best place to test hand-offs. Members may be threads:
+each gives up and takes over partitions in its own calls only, the old owner first.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from monitor.types import Owner, Partition, Record
 
 @dataclass
 class Group:
-    """Members in the order they joined, and what they have committed."""
+    """Members in the order they joined, and what was committed."""
 
     members: list[MemorySource] = field(default_factory=list)
     committed: dict[Partition, int] = field(default_factory=dict)
@@ -67,22 +68,26 @@ class MemoryLog:
         """The consumer group of that name."""
         return self._groups.setdefault(name, Group())
 
-    def rebalance(self, name: str) -> None:
-        """Share the partitions among the members: revoke first, then assign."""
-        group = self.group(name)
-        for member in list(group.members):
-            gone = [p for p in member.position if p not in self._share(group, member)]
-            if gone:
-                member.give_up(gone)
-        for member in list(group.members):
-            new = [p for p in self._share(group, member) if p not in member.position]
-            if new:
-                member.take_over({p: group.committed.get(p, 0) for p in new})
+    def join(self, name: str, member: MemorySource) -> None:
+        """The others give up what is the new one's share when they poll."""
+        with self.arrived:
+            self.group(name).members.append(member)
+            self.arrived.notify_all()
 
-    def _share(self, group: Group, member: MemorySource) -> list[Partition]:
-        place = group.members.index(member) if member in group.members else -1
-        count = len(group.members)
-        return [p for i, p in enumerate(self.partitions) if i % max(count, 1) == place]
+    def leave(self, name: str, member: MemorySource) -> None:
+        """The others take its share when they poll."""
+        with self.arrived:
+            members = self.group(name).members
+            if member in members:
+                members.remove(member)
+            self.arrived.notify_all()
+
+    def share(self, name: str, member: MemorySource) -> list[Partition]:
+        """The partitions that a member should hold."""
+        members = list(self.group(name).members)
+        if member not in members:
+            return []
+        return self.partitions[members.index(member) :: len(members)]
 
 
 class MemorySource:
@@ -93,26 +98,36 @@ class MemorySource:
         self.position: dict[Partition, int] = {}
         self._name = group
         self._owner: Owner | None = None
+        self._lost: list[Partition] = []
 
     def start(self, owner: Owner) -> None:
-        """Join the group."""
+        """Join the group; what others still hold comes with the polls that follow."""
         self._owner = owner
-        self.log.group(self._name).members.append(self)
-        self.log.rebalance(self._name)
+        self.log.join(self._name, self)
+        self._settle()
 
     def poll(self, timeout: float) -> Sequence[Record]:
         """What has arrived; waits up to `timeout` seconds where nothing has."""
+        self._settle()
         records = self._take()
         if not records and timeout > 0:
             with self.log.arrived:
-                self.log.arrived.wait_for(lambda: any(self.lag().values()), timeout)
+                self.log.arrived.wait_for(
+                    lambda: self._moves() or any(self.lag().values()), timeout
+                )
+            self._settle()
             records = self._take()
         return records
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
-        """Raises SourceError, and commits nothing, for a partition that is not held."""
+        """Raises SourceError, and commits nothing, for a partition that is not held; `retriable`
+        where it was held until just now.
+        """
         if strange := [p for p in offsets if p not in self.position]:
-            raise SourceError(f"cannot commit {strange[0]}: not held by this member")
+            raise SourceError(
+                f"cannot commit {strange[0]}: not held by this member",
+                retriable=all(p in self._lost for p in strange),
+            )
         self.log.group(self._name).committed.update(offsets)
 
     def lag(self) -> Mapping[Partition, int]:
@@ -120,36 +135,59 @@ class MemorySource:
 
     def close(self) -> None:
         """Leave the group in good order."""
-        if self.position:
-            self.give_up(list(self.position))
-        self.crash()
+        try:
+            self._give_up(list(self.position))
+        finally:
+            self.crash()
 
     def crash(self) -> None:
-        """Leave as a killed process does: nobody is told but those who take over."""
-        self.position = {}
-        members = self.log.group(self._name).members
-        if self in members:
-            members.remove(self)
-            self.log.rebalance(self._name)
+        """Leave as a killed process does: nobody is told."""
+        with self.log.arrived:
+            self.position = {}
+        self.log.leave(self._name, self)
 
     def lose(self, partitions: Sequence[Partition]) -> None:
-        """Find out late that others own these partitions now, as after a missed session."""
-        if self._owner:
-            self._owner.lost(partitions)
-        for partition in partitions:
-            self.position.pop(partition, None)
+        """Others may own these now, as after a missed session; the next poll finds it out."""
+        with self.log.arrived:
+            self._lost += [p for p in partitions if self.position.pop(p, None) is not None]
 
-    def give_up(self, partitions: Sequence[Partition]) -> None:
-        """Called by a rebalance: hand these over."""
-        if self._owner:
+    def _settle(self) -> None:
+        """Give up and take over until this member holds its share of what is free."""
+        if self._owner and self._lost:
+            lost, self._lost = self._lost, []
+            self._owner.lost(lost)
+        share = self.log.share(self._name, self)
+        self._give_up([p for p in self.position if p not in share])
+        with self.log.arrived:
+            new = self._claim()
+        if self._owner and new:
+            self.position.update(self._owner.assigned(new))
+
+    def _give_up(self, partitions: Sequence[Partition]) -> None:
+        if self._owner and partitions:
             self._owner.revoked(partitions)
-        for partition in partitions:
-            self.position.pop(partition, None)
+            with self.log.arrived:
+                for partition in partitions:
+                    self.position.pop(partition, None)
+                self.log.arrived.notify_all()
 
-    def take_over(self, committed: Mapping[Partition, int]) -> None:
-        """Called by a rebalance: these are ours now."""
-        if self._owner:
-            self.position.update(self._owner.assigned(committed))
+    def _claim(self) -> dict[Partition, int]:
+        """Take what nobody holds; returns what is committed there."""
+        committed = self.log.group(self._name).committed
+        new = {p: committed.get(p, 0) for p in self._free()}
+        self.position.update(new)
+        return new
+
+    def _free(self) -> list[Partition]:
+        """What is ours to take."""
+        members = self.log.group(self._name).members
+        share = self.log.share(self._name, self)
+        return [p for p in share if not any(p in member.position for member in members)]
+
+    def _moves(self) -> bool:
+        """Whether there is anything to settle."""
+        share = self.log.share(self._name, self)
+        return bool(self._free()) or any(p not in share for p in self.position)
 
     def _take(self) -> list[Record]:
         found: list[Record] = []

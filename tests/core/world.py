@@ -157,22 +157,9 @@ class Mortal:
 
 
 class Member(Runner):
-    """A process of the group; death in the middle of a hand-over leaves it dead, not raising."""
+    """A process of the group."""
 
     dead = False
-
-    def assigned(self, committed: Mapping[Partition, int]) -> Mapping[Partition, int]:
-        try:
-            return super().assigned(committed)
-        except DiesError:
-            self.dead = True
-            return committed
-
-    def revoked(self, partitions: Sequence[Partition]) -> None:
-        try:
-            super().revoked(partitions)
-        except DiesError:
-            self.dead = True
 
 
 ACTS = ("poll", "emit", "flush", "commit", "save", "load")
@@ -223,7 +210,6 @@ class World:
             member.dead = True
         elif word == "lose":
             source.lose([*source.position][:2])
-            self.log.rebalance("monitor")
         elif word == "forget":
             self.snapshots.forget_newest()
         elif word == "damage":

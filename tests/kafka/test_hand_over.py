@@ -11,9 +11,9 @@ import pytest
 
 from monitor.connect.kafka.source import KafkaSource
 from monitor.errors import SourceError
+from monitor.testing import Member, Seen
 from monitor.types import Partition
 from tests.kafka.conftest import MakeTopic, Topic
-from tests.kafka.contracts import Member, Seen
 
 pytestmark = pytest.mark.kafka
 

@@ -16,8 +16,8 @@ from monitor.connect.kafka.reach import reach
 from monitor.connect.kafka.source import KafkaSource
 from monitor.errors import ConfigError, SinkError, SourceError
 from monitor.settings import Kafka, KafkaTopics, Security
+from monitor.testing import Member
 from tests.kafka.broker import PASSWORDS, Node
-from tests.kafka.contracts import Member
 
 pytestmark = pytest.mark.kafka
 

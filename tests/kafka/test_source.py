@@ -12,9 +12,9 @@ from structlog.testing import capture_logs
 
 from monitor.connect.kafka.source import KafkaSource
 from monitor.errors import SourceError
+from monitor.testing import Member, check_source
 from monitor.types import Partition, Record
 from tests.kafka.conftest import MakeTopic, Topic
-from tests.kafka.contracts import Member, check_source
 
 pytestmark = pytest.mark.kafka
 
