@@ -231,7 +231,8 @@ class Online(Stateful, Protocol):
         *shape) -> (N,)`.
 
         No slot occurs twice. `cut` is `(N,)`: infinite learns always, minus infinity holds the
-        memory as it is. A slot never seen before starts empty; memory grows as needed.
+        memory as it is. A slot never seen before starts empty; memory grows as needed. NaN says
+        that a slot has seen too little for a score.
         """
         ...
 

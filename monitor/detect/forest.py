@@ -66,7 +66,8 @@ def score_learn(
     forest: Forest, growth: Growth, slots: Slots, x: Array, cut: Array, out: Array
 ) -> None:
     """Score each row `(N, d)` against its slot's past, then learn it where the score is at most
-    `cut`; a row that is not finite scores NaN and is not learned.
+    `cut`; a row that is not finite scores NaN and is not learned. Neither has a slot a score while
+    its trees can have but one level.
     """
     found = np.empty((2, forest.held.shape[1]), np.int64)
     for i in range(slots.shape[0]):
@@ -76,8 +77,10 @@ def score_learn(
             if forest.learned[s] == 0:
                 forest.threshold[s] = _LEAF
             _find(forest, s, x[i], found)
-            out[i] = _score(forest, growth, s, found)
-            if out[i] <= cut[i]:
+            score = np.float32(_score(forest, growth, s, found))
+            ripe = forest.learned[s] > growth.reach[min(1, len(growth.reach) - 1)]
+            out[i] = score if ripe else np.nan
+            if score <= cut[i]:
                 _remember(forest, s, x[i])
                 _put_in(forest, growth, s, found)
                 if forest.learned[s] >= forest.ring.shape[1]:

@@ -20,10 +20,11 @@ class OnlineIsolationForest:
     """Scores a window by how few random cuts set it apart from its sensor's recent past.
 
     Each sensor has a forest of its own over its last `window` examples. `score_learn` is `2 **
-    -(mean depth / expected depth)`, in (0, 1]; 0 as long as `leaf` examples or fewer are known,
-    and NaN where the input is not finite. `leaf` is the number of points at which the root is
-    split; a node of depth k needs `leaf * 2**k` of them (`growth="adaptive"`) or as many as the
-    root (`"fixed"`).
+    -(mean depth / expected depth)`, in (0, 1]; NaN where the input is not finite, and as long as
+    `4 * leaf` examples or fewer are known: depths of trees that have not grown say nothing, and
+    would spoil a threshold that learns from them. `leaf` is the number of points at which the root
+    is split; a node of depth k needs `leaf * 2**k` of them (`growth="adaptive"`) or as many as
+    the root (`"fixed"`).
 
     The random numbers depend on the seed and on how many the sensor has used, so its scores are
     the same in any slot and in any company. Raises ConfigError for parameters that make no
