@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from monitor.errors import ConfigError
 from monitor.settings import Config
-from monitor.yaml_reader import read_yaml
+from monitor.yaml_reader import is_unicode, read_yaml
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
@@ -69,17 +69,26 @@ class _Filler:
         """The message with the names of variables in place of their values."""
         if not self._used:
             return message
-        longest_first = sorted(map(re.escape, self._used), key=len, reverse=True)
-        pattern = rf"(?<!\w)(?:{'|'.join(longest_first)})(?!\w)"
-        return re.sub(pattern, lambda found: self._used[found[0]], message)
+        longest_first = sorted(self._used, key=len, reverse=True)
+        return re.sub("|".join(map(_as_told, longest_first)), self._variable, message)
+
+    def _variable(self, found: re.Match[str]) -> str:
+        return self._used[found[0]]
 
     def _value(self, variable: str, path: str) -> str:
         if variable not in self._environment:
             raise ConfigError(f"{self._name}: {path}: environment variable {variable} is not set")
         value = self._environment[variable]
+        if not is_unicode(value):
+            raise ConfigError(f"{self._name}: {path}: variable {variable} is not UTF-8")
         if value:
             self._used[value] = self._used[repr(value)[1:-1]] = f"${{{variable}}}"
         return value
+
+
+def _as_told(value: str) -> str:
+    """Finds a value in a message; a very short one only as a word of its own."""
+    return re.escape(value) if len(value) > 3 else rf"(?<!\w){re.escape(value)}(?!\w)"
 
 
 def _told(fault: Any) -> str:

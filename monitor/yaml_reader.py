@@ -49,10 +49,13 @@ class _Loader(yaml.SafeLoader):
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
-            return super().construct_object(node, deep)
+            value = super().construct_object(node, deep)
         except (ValueError, OverflowError):
             kind = node.tag.rpartition(":")[2]
             raise _fault(f"looks like a value of type {kind} but is none", node) from None
+        if isinstance(value, str) and not is_unicode(value):
+            raise _fault("half of a surrogate pair", node)
+        return value
 
     def _size(self, node: yaml.Node) -> int:
         """How many values a node expands to; what aliases share counts wherever it occurs."""
@@ -66,6 +69,11 @@ class _Loader(yaml.SafeLoader):
         if size > MOST_VALUES:
             raise _fault(f"more than {MOST_VALUES} values, aliases expanded", node)
         return size
+
+
+def is_unicode(text: str) -> bool:
+    """Whether a text can be written as UTF-8."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _refuse_doubled(node: yaml.MappingNode) -> None:

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, settings
 
 # One core may be shared by all workers, and the first call compiles: time says nothing here.
 settings.register_profile(
-    "calm", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=60
+    "calm", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=40
 )
 calm = settings.get_profile("calm")
 settings.register_profile("ci", parent=calm, derandomize=True, database=None)
