@@ -35,7 +35,8 @@ def parse(text: str, name: str, environment: Mapping[str, str] = os.environ) -> 
     """
     data = read_yaml(text, name)
     if not isinstance(data, dict):
-        raise ConfigError(f"{name}: holds {type(data).__name__}, not a mapping of sections")
+        found = "is empty" if data is None else f"holds {type(data).__name__}"
+        raise ConfigError(f"{name}: {found}, not a mapping of sections")
     filler = _Filler(name, environment)
     try:
         return Config.model_validate(filler.filled(data))

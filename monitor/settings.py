@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -23,7 +24,15 @@ from monitor.notation import Below, BelowLevel, Reference, Seconds, Votes, Votes
 MOST_SAMPLES = 1_000_000
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
 Probability = Annotated[float, Field(gt=0, lt=1)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=200)]
+
+
+def _name(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}", value):
+        raise ValueError("not a name; write a letter or digit, then up to 199 of these or _ . -")
+    return value
+
+
+Name = Annotated[str, AfterValidator(_name)]
 
 
 class Settings(BaseModel):
@@ -250,7 +259,7 @@ class StreamConfig(Settings):
 
     topics: Annotated[list[Name], Field(min_length=1)]
     format: Format = Format()
-    sensor: Annotated[str, Field(pattern=r"^(key|topic|header:.+|payload:.+)$")] = "key"
+    sensor: str = "key"
     window: WindowConfig
     models: Annotated[list[ModelRule], Field(min_length=1)]
     unknown_sensors: Literal["group", "warm_up", "reject"] = "group"
@@ -267,6 +276,13 @@ class StreamConfig(Settings):
         if isinstance(value, dict) and len(value) == 1 and "kind" not in value:
             ((kind, paths),) = value.items()
             return {"kind": kind, "paths": paths or {}}
+        return value
+
+    @field_validator("sensor")
+    @classmethod
+    def _place_of_the_name(cls, value: str) -> str:
+        if not re.fullmatch(r"key|topic|header:.+|payload:.+", value):
+            raise ValueError("not one of key, topic, header:NAME, payload:PATH")
         return value
 
     @model_validator(mode="after")
