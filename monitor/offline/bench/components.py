@@ -65,7 +65,7 @@ def _forests(ours: Ours) -> Iterator[Rival]:
     seen = statistics(ours.workload.windows)
     many, one = (_isolation(ours, seen, sensors) for sensors in (ours.workload.sensors, 1))
     for trees, height in ((25, 8), (10, 8)):
-        peer = f"river HalfSpaceTrees {trees}x{height}"
+        peer = "river HalfSpaceTrees"
         theirs = _half_space(seen[:, 0], trees, height)
         yield Rival(f"forest/{trees}x{height}/sensors={ours.workload.sensors}", peer, many, theirs)
         yield Rival(f"forest/{trees}x{height}/sensors=1", peer, one, theirs)
