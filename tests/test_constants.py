@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.errors import StateError
+from monitor.errors import StateError
 from monitor.stream.constants import Constants
 from monitor.stream.features import fit_scaling
 from monitor.types import Array, Slots
@@ -107,3 +108,12 @@ def test_windows_that_do_not_fit_the_counts_are_refused() -> None:
     state = made.state()
     with pytest.raises(StateError, match="1 windows of sensors that warm up"):
         constants(4, "a").restore(state | {"shown": state["shown"][:1]})
+
+
+def test_a_state_whose_windows_do_not_fit_is_refused_and_changes_nothing() -> None:
+    made, other = constants(4, "a"), constants(4, "a")
+    other.learn(slots(0, 0), noise(2))
+    broken = other.state() | {"shown": noise(1)}
+    with pytest.raises(StateError, match="1 windows of sensors that warm up do not fit"):
+        made.restore(broken)
+    assert made.progress(1).tolist() == [0]

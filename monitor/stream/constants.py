@@ -83,13 +83,14 @@ class Constants:
 
     def restore(self, state: State) -> None:
         """Take over what `state` gave. Raises StateError where the windows are not those seen."""
-        self._learned.restore({name: state[name] for name in state.keys() - {"shown"}})
-        self._learned.reach(self._given.rows)
-        seen = self._learned["seen"]
+        learned = {name: state[name] for name in state.keys() - {"shown"}}
+        seen = state.get("seen", np.empty(0, np.int64))
         warming = np.flatnonzero((seen > 0) & (seen < self.warm_up))
         shown = state.get("shown", np.empty(0, np.float32))
         if len(shown) != seen[warming].sum() or shown.dtype != np.float32:
             raise StateError(f"{len(shown)} windows of sensors that warm up do not fit the counts")
+        self._learned.restore(learned)
+        self._learned.reach(self._given.rows)
         parts = np.split(shown, np.cumsum(seen[warming])[:-1])
         self._shown = {s: list(part) for s, part in zip(warming.tolist(), parts, strict=False)}
 
