@@ -58,7 +58,9 @@ METRICS: Mapping[str, Metric] = {
         "counter", "Messages that could not be used.", ("stream", "reason")
     ),
     "monitor_scores_nan_total": Metric(
-        "counter", "Scores that are NaN: the window was not finite.", ("stream", "detector")
+        "counter",
+        "Scores that are NaN: the window is not finite, or the detector knows nothing yet.",
+        ("stream", "detector"),
     ),
     "monitor_thresholds_adopted_total": Metric(
         "counter", "Times a new level was adopted as the normal one.", ("stream", "detector")

@@ -57,6 +57,9 @@ def test_the_page_shows_the_firing_alert_the_fleet_and_the_process() -> None:
 def test_the_open_alert_is_chosen_and_its_scores_are_drawn_against_the_threshold() -> None:
     page = see(growing(time.time)).page
     assert page.one(id="detail-head").one("h3").text == "pump-07"
+    assert page.one(id="charts").every(class_="readout")[0].text == (
+        "4.20\N{MULTIPLICATION SIGN} · score 1.05 · threshold 0.25"
+    )
     charts = page.one(id="charts").every("svg")
     assert len(charts) == 3
     assert charts[0].attributes["aria-label"] == (

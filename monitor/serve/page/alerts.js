@@ -1,6 +1,7 @@
 // Open alerts as cards, all recent ones as a table.
-import { byId, keep, make, moment, score, showIf, span } from "./dom.js";
+import { byId, keep, make, moment, showIf, span, times } from "./dom.js";
 
+const OPENED = 3; // the column that tells how long ago
 const MARKS = { critical: "▲", warning: "◆", info: "●" };
 
 export function showOpen(alerts, now, choose) {
@@ -36,14 +37,15 @@ function badge(alert) {
 }
 
 function scores(alert) {
-  return Object.entries(alert.scores).map(([detector, value]) =>
-    make("span", { class: "chip" }, `${detector} ${score(value)}×`),
-  );
+  const known = Object.entries(alert.scores).filter(([, value]) => value !== null);
+  return known
+    .sort((a, b) => b[1] - a[1])
+    .map(([detector, value]) => make("span", { class: "chip" }, `${detector} ${times(value)}`));
 }
 
 // The few channels that explain the most.
 function channels(alert) {
-  return Object.entries(alert.channels).slice(0, 3).filter(([, part]) => part > 0);
+  return Object.entries(alert.channels).slice(0, 3).filter(([, part]) => part >= 0.005);
 }
 
 function share([channel, part]) {
@@ -65,8 +67,13 @@ export function showRecent(alerts, now, choose) {
 }
 
 function fillRow(row, alert, now, choose) {
-  if (row.dataset.step === `${alert.phase} ${alert.time} ${alert.severity}`) return;
-  row.dataset.step = `${alert.phase} ${alert.time} ${alert.severity}`;
+  const step = `${alert.phase} ${alert.time} ${alert.severity}`;
+  if (row.dataset.step === step) {
+    // Only its age has changed; the button keeps its focus.
+    row.cells[OPENED].replaceChildren(moment(alert.opened, now));
+    return;
+  }
+  row.dataset.step = step;
   const name = make("button", { type: "button", class: "link" }, alert.sensor);
   name.onclick = () => choose(alert.stream, alert.sensor);
   const lasted = alert.phase === "firing" ? "open" : span(alert.time - alert.opened);

@@ -1,5 +1,5 @@
 // One sensor: for each detector its scores in thresholds over the recent windows.
-import { byId, clockTime, level, make, makeSvg, moment, number, score, showIf } from "./dom.js";
+import { byId, clockTime, level, make, makeSvg, moment, number, score, showIf, times as multiple } from "./dom.js";
 
 const HEIGHT = 132;
 const EDGE = { left: 34, right: 10, top: 10, bottom: 18 };
@@ -165,5 +165,5 @@ function readOut(figure, at) {
   const warming = reading.progress !== null && reading.progress < 1;
   const warm = warming ? ` · warm-up ${Math.floor(reading.progress * 100)} %` : "";
   figure.querySelector(".readout").textContent =
-    `${when}${score(shown.value)}× · score ${number(shown.raw)} · threshold ${number(shown.threshold)}${warm}`;
+    `${when}${multiple(shown.value)} · score ${number(shown.raw)} · threshold ${number(shown.threshold)}${warm}`;
 }

@@ -64,6 +64,11 @@ export function score(value) {
   return value < 100 ? value.toFixed(2) : number(value);
 }
 
+// The same where it stands alone: 4.20×.
+export function times(value) {
+  return value === null || value === undefined ? "no score" : `${score(value)}×`;
+}
+
 export function count(value) {
   return value === null || value === undefined ? "–" : Math.round(value).toLocaleString();
 }
