@@ -21,6 +21,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV) (a few minutes the first time) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@$(BIN)/python -m monitor.offline.prepare
 	@touch $@
 
 demo: $(STAMP) ## simulated machines, faults, alerts, a page; SECONDS=0 keeps it running
@@ -40,5 +41,5 @@ bench: $(STAMP) ## speed, against a naive pipeline in the same run
 broker: $(STAMP) ## a real Apache Kafka 4.3 on 127.0.0.1:9092 (needs Java 17 and Maven)
 	@$(BIN)/python deploy/broker/broker.py $(ARGS)
 
-clean: ## remove what setup, demo and broker made
-	rm -rf $(VENV) .broker demo
+clean: ## remove what setup made
+	rm -rf $(VENV)
