@@ -67,9 +67,12 @@ def run(*, seconds: float, seed: int, port: int | None, json_file: Path | None) 
         train(config, {STREAM: normal_operation(scene)}, console=console)
         story = Story(console, scene.fleet.faults)
         runner = build(config, scene, story)
-        with _served(runner, port) as server:
+        server = _started(runner, port)
+        try:
             console.print(f"page     {server.url}/\nmetrics  {server.url}/metrics")
             _play(runner, seconds, story, server.url)
+        finally:
+            server.stop()
     found = summary(story, runner.pipeline.counts)
     console.print(table(found))
     if json_file:
@@ -129,7 +132,7 @@ def _records(topic: str, scene: Scene) -> Iterator[Record]:
         yield Record(nowhere, 0, samples.sensor.encode(), end, encode_float32(samples))
 
 
-def _served(runner: Runner, port: int | None) -> Server:
+def _started(runner: Runner, port: int | None) -> Server:
     """On the wished port; without a wish on 9464, or on a free one where that is taken."""
     try:
         return serve(runner, ServeConfig(port=PORT if port is None else port)).start()
