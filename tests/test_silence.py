@@ -87,17 +87,21 @@ def test_a_silence_ends_under_its_id_also_with_another_time_out() -> None:
 def plain(messages: list[tuple[int, float]]) -> list[Change]:
     """The rule in plain Python."""
     heard: dict[int, float] = {}
+    last: dict[int, float] = {}
+    before: dict[int, float] = {}
     silent: dict[int, float] = {}
     found, clock = [], -np.inf
     for at, (slot, time) in enumerate(messages):
         clock = max(clock, time)
         for s in sorted(heard.keys() - silent.keys()):
             if heard[s] + TIMEOUT < clock:
-                silent[s] = heard[s] + TIMEOUT
+                new = last[s] + TIMEOUT > before.get(s, -np.inf)
+                silent[s] = before[s] = (last[s] if new else heard[s]) + TIMEOUT
                 found.append(Change(s, at, True, silent[s], clock))
         if slot in silent:
             found.append(Change(slot, at, False, silent.pop(slot), time))
         heard[slot] = clock
+        last[slot] = max(last.get(slot, -np.inf), time)
     return found
 
 

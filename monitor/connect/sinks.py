@@ -116,7 +116,7 @@ class LogSink:
 
 
 def _alert_fields(alert: Alert) -> dict[str, Any]:
-    """What a person wants to read in one line, the most telling channels first."""
+    """What a person wants to read in one line, with the three most telling channels."""
     channels = sorted(alert.channels.items(), key=lambda item: -item[1])
     return {
         "phase": alert.phase,
@@ -128,7 +128,7 @@ def _alert_fields(alert: Alert) -> dict[str, Any]:
         "opened": iso(alert.opened),
         "at": iso(alert.time),
         "scores": {name: round(float(value), 3) for name, value in alert.scores.items()},
-        "channels": {name: round(float(share), 3) for name, share in channels},
+        "channels": {name: round(float(share), 3) for name, share in channels[:3]},
         "id": alert.id,
     }
 

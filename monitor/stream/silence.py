@@ -2,7 +2,7 @@
 
 A partition's clock is the newest sample time of its records. A sensor is silent once that clock
 has moved on by the time-out since its last message; one whose own clock is behind is not. The alert
-counts as opened at that very time, so it has an id of its own, the same however late it is noticed.
+counts as opened at its last sample + time-out, so it has the same id however late it is noticed.
 The sensor's own next record may be the one that shows the silence, and ends it at once.
 """
 
@@ -35,6 +35,8 @@ class Silence:
 
     `heard` is the partition's clock at a sensor's last message, `opened` says since when it is
     silent (NaN while it is not): so an alert ends under its id also where the time-out has changed.
+    `before` is the opening of the silence before: a sensor that only repeats old samples is silent
+    again without a newer one, and that is another alert.
     """
 
     def __init__(self, timeout: float | None) -> None:
@@ -43,6 +45,7 @@ class Silence:
             last=Column("f8", (), -np.inf),
             heard=Column("f8", (), -np.inf),
             opened=Column("f8", (), np.nan),
+            before=Column("f8", (), -np.inf),
         )
         # No sensor can become silent before this time; a lower bound, found again where passed.
         self._due = np.full(1, -np.inf)
@@ -59,7 +62,7 @@ class Silence:
         self._rows.reach(int(slots.max(initial=-1)) + 1)
         rows = self._rows.rows
         found = np.empty((rows + 2 * len(slots), 5))
-        memory = (self._rows["last"], self._rows["heard"], self._rows["opened"])
+        memory = tuple(self._rows[name] for name in ("last", "heard", "opened", "before"))
         made = _observe((slots, times, clock), rows, self.timeout, memory, self._due, found)
         return [
             Change(int(slot), int(at), bool(silent), opened, time)
@@ -89,12 +92,12 @@ def _observe(
     messages: tuple[Slots, Times, Times],
     rows: int,
     timeout: float,
-    memory: tuple[Times, Times, Times],
+    memory: tuple[Times, ...],
     due: Times,
     found: Times,
 ) -> int:
     slots, times, clock = messages
-    last, heard, opened = memory
+    last, heard, opened, before = memory
     made = 0
     for i in range(len(slots)):
         if clock[i] > due[0]:
@@ -103,7 +106,10 @@ def _observe(
                 if last[s] == -np.inf or not np.isnan(opened[s]):
                     continue
                 if heard[s] + timeout < clock[i]:
-                    opened[s] = heard[s] + timeout
+                    opened[s] = last[s] + timeout
+                    if opened[s] <= before[s]:
+                        opened[s] = heard[s] + timeout
+                    before[s] = opened[s]
                     found[made] = (float(s), float(i), 1.0, opened[s], clock[i])
                     made += 1
                 else:
