@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import gc
 import signal
 from pathlib import Path
 from types import FrameType
@@ -26,6 +27,8 @@ def run(config: Config, port: int | None = None) -> None:
     check_folder(config)
     runner = build_runner(config)
     rehearse(runner.pipeline)
+    # What is loaded by now stays: a full collection over it would stall the loop for 0.2 s.
+    gc.freeze()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stopper(runner))
     if config.serve is None:

@@ -3,42 +3,31 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from monitor.types import Array, Clock, Scorer
 from monitor.view import Histogram
 
 BOUNDS = (
-    0.0005,
-    0.001,
-    0.0025,
-    0.005,
-    0.01,
-    0.025,
-    0.05,
-    0.1,
-    0.25,
-    0.5,
-    1.0,
-    2.5,
-    5.0,
-    10.0,
-    60.0,
+    *(5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1),
+    *(0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0),
 )
+_EDGES = np.array(BOUNDS)
 
 
 class Timings:
     """Histograms by key, all with the same buckets (seconds)."""
 
     def __init__(self) -> None:
-        self._counts: dict[tuple[str, ...], np.typing.NDArray[np.int64]] = {}
+        self._counts: dict[tuple[str, ...], NDArray[np.int64]] = {}
         self._totals: dict[tuple[str, ...], float] = {}
 
-    def observe(self, key: tuple[str, ...], seconds: list[float]) -> None:
+    def observe(self, key: tuple[str, ...], seconds: NDArray[np.float64]) -> None:
         """Add durations; `le` of a bucket includes its bound, as Prometheus has it."""
-        places = np.searchsorted(BOUNDS, seconds, side="left")
+        places = np.searchsorted(_EDGES, seconds, side="left")
         counts = np.bincount(places, minlength=len(BOUNDS) + 1)
         self._counts[key] = self._counts.get(key, 0) + counts
-        self._totals[key] = self._totals.get(key, 0.0) + float(np.sum(seconds))
+        self._totals[key] = self._totals.get(key, 0.0) + float(seconds.sum())
 
     def histograms(self) -> dict[tuple[str, ...], Histogram]:
         """What was observed so far."""
@@ -63,7 +52,7 @@ class Timed:
     def score(self, x: Array, constants: Array) -> Array:
         begin = self._clock()
         scores = self._scorer.score(x, constants)
-        self._timings.observe(("inference_duration", self.label), [self._clock() - begin])
+        self._timings.observe(("inference_duration", self.label), np.array([self._clock() - begin]))
         return scores
 
     def contributions(self, x: Array, constants: Array) -> Array:

@@ -10,7 +10,7 @@ from tests.core.detectors import Energy
 
 def test_a_duration_counts_in_the_first_bucket_that_holds_it() -> None:
     timings = Timings()
-    timings.observe(("x",), [BOUNDS[0], BOUNDS[0] * 1.01, 1e9, -1.0])
+    timings.observe(("x",), np.array([BOUNDS[0], BOUNDS[0] * 1.01, 1e9, -1.0]))
     counts = timings.histograms()["x",].counts
     assert counts[0] == 2, "a bucket holds its bound, and whatever is below the first one"
     assert counts[1] == 1
@@ -19,9 +19,9 @@ def test_a_duration_counts_in_the_first_bucket_that_holds_it() -> None:
 
 def test_observations_add_up() -> None:
     timings = Timings()
-    timings.observe(("x",), [0.1, 0.2])
-    timings.observe(("x",), [0.3])
-    timings.observe(("y", "z"), [])
+    timings.observe(("x",), np.array([0.1, 0.2]))
+    timings.observe(("x",), np.array([0.3]))
+    timings.observe(("y", "z"), np.array([]))
     found = timings.histograms()
     assert sum(found["x",].counts) == 3
     assert np.isclose(found["x",].total, 0.6)
