@@ -26,6 +26,7 @@ from monitor.stream.window import Windower
 from monitor.types import Array, Partition, Result, Slots, State
 from tests.core.builders import Told
 from tests.core.detectors import Level
+from tests.core.snapshots import MemorySnapshots
 from tests.core.world import DEATHS, STEPS, World
 
 SCRIPTS = st.lists(st.sampled_from(["step"] * 10 + STEPS * 2 + DEATHS), max_size=40)
@@ -150,10 +151,21 @@ def read_on_at_the_commit(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("tests.core.world.Runner.assigned", skip)
 
 
+def no_first_snapshot(patch: pytest.MonkeyPatch) -> None:
+    save = MemorySnapshots.save
+
+    def later(self: MemorySnapshots, partition: Partition, offset: int, state: State) -> None:
+        if offset:
+            save(self, partition, offset, state)
+
+    patch.setattr(MemorySnapshots, "save", later)
+
+
 BREAKS_HAND_OFF: dict[str, Mutation] = {
     "commit before flush": commit_before_flush,
     "no flush": flush_forgotten,
     "snapshot before commit": snapshot_before_commit,
+    "no first snapshot": no_first_snapshot,
     "not silent below the commit": not_silent_below_the_commit,
     "silent for ever": silent_for_ever,
     "read on at the commit": read_on_at_the_commit,
