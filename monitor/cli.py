@@ -178,7 +178,7 @@ def main() -> None:
     # One thread each: processes are how the product scales, and nets are small.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     try:
-        app()
+        app(prog_name="monitor")
     except MonitorError as error:
         for line in str(error).splitlines():
             print(f"error: {line}", file=sys.stderr)

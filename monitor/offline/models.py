@@ -51,9 +51,11 @@ def _plain(entry: Entry) -> dict[str, object]:
 def _table(entries: Sequence[Entry], place: str) -> Table:
     table = Table(title=f"Models in {place}", box=SIMPLE_HEAD, show_edge=False)
     table.caption = None if entries else "none yet; train some: monitor train CONFIG RECORDINGS"
-    for head in ("model", "aliases", "trained (UTC)", "windows", "sensors"):
-        right = head == "sensors"
-        table.add_column(head, justify="right" if right else "left", overflow="fold")
+    table.add_column("model", no_wrap=True)
+    table.add_column("aliases", overflow="fold")
+    table.add_column("trained (UTC)")
+    table.add_column("windows", overflow="fold")
+    table.add_column("sensors", justify="right")
     for manifest, aliases in entries:
         trained = datetime.fromtimestamp(manifest.trained_at, UTC).strftime("%Y-%m-%d %H:%M")
         table.add_row(

@@ -190,9 +190,11 @@ def _feed(config: Config, recorded: Recorded, advance: Callable[[int], None]) ->
 
 @contextmanager
 def _bar(recorded: Recorded, *, shown: bool) -> Iterator[Callable[[int], None]]:
-    """A progress bar over the bytes of the recordings."""
+    """A progress bar over the bytes of the recordings, for a person at a terminal."""
     total = sum(recording.data.nbytes for each in recorded.values() for recording in each)
-    with Progress(console=Console(stderr=True), transient=True, disable=not shown) as bar:
+    console = Console(stderr=True)
+    hidden = not (shown and console.is_terminal)
+    with Progress(console=console, transient=True, disable=hidden) as bar:
         task = bar.add_task("replaying", total=total)
         yield lambda size: bar.advance(task, size)
 
