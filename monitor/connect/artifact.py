@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 from dataclasses import asdict
@@ -12,6 +11,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from monitor.arrays import from_bytes, to_bytes
+from monitor.connect.durable import sync_folder, write_file
 from monitor.errors import ModelError, StateError
 from monitor.model import FORMAT, identity
 from monitor.types import Manifest, State
@@ -75,20 +75,3 @@ def read_manifest(folder: Path) -> Manifest:
         fault = error.errors(include_url=False)[0]
         place = ".".join(map(str, fault["loc"]))
         raise ModelError(f"{path}: {place}: {fault['msg']}") from error
-
-
-def write_file(path: Path, data: bytes) -> None:
-    """Write a file and wait until it is on the disk."""
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def sync_folder(folder: Path) -> None:
-    """Wait until what was renamed into a folder is on the disk."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

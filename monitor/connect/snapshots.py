@@ -16,6 +16,7 @@ from typing import Any
 import structlog
 
 from monitor.arrays import from_bytes, to_bytes
+from monitor.connect.durable import sync_folder, write_file
 from monitor.errors import StateError
 from monitor.types import Partition, State
 
@@ -90,24 +91,11 @@ def _write(path: Path, offset: int, body: bytes) -> None:
     }
     beside = path.with_suffix(f".{os.getpid()}.partial")
     try:
-        with beside.open("wb") as file:
-            file.write(json.dumps(head).encode() + b"\n")
-            file.write(body)
-            file.flush()
-            os.fsync(file.fileno())
+        write_file(beside, b"\n".join([json.dumps(head).encode(), body]))
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
-    _sync(path.parent)
-
-
-def _sync(folder: Path) -> None:
-    """Make the rename itself durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync_folder(path.parent)
 
 
 def _read(path: Path) -> State:

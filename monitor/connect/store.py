@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from monitor.connect import artifact
+from monitor.connect.durable import sync_folder, write_file
 from monitor.errors import ModelError
 from monitor.model import CHUNK, Model, restored
 from monitor.notation import Reference
@@ -154,9 +155,9 @@ def _point(folder: Path, alias: str, version: int) -> None:
     text = json.dumps({**_aliases(folder), alias: version}, indent=2, sort_keys=True)
     beside = folder / f".{ALIASES}.{os.getpid()}"
     try:
-        artifact.write_file(beside, f"{text}\n".encode())
+        write_file(beside, f"{text}\n".encode())
         beside.replace(folder / ALIASES)
-        artifact.sync_folder(folder)
+        sync_folder(folder)
     except OSError as error:
         raise ModelError(f"alias {alias!r} cannot be written to {folder}: {error}") from error
 
