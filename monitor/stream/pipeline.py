@@ -14,12 +14,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 
 from monitor.errors import DecodeError
 from monitor.stream.alarm import NOTHING, RESOLVED
+from monitor.stream.codec import Codec
 from monitor.stream.judge import judge
 from monitor.stream.lane import LaneState
 from monitor.stream.partition import Inbox, PartitionState, Stream
@@ -33,18 +34,11 @@ from monitor.types import (
     Record,
     Rejected,
     Result,
-    Samples,
     Scorer,
     Slots,
     State,
 )
 from monitor.view import LaneView
-
-
-class Codec(Protocol):
-    """Bytes -> samples; raises DecodeError, never anything else."""
-
-    def decode(self, record: Record) -> Sequence[Samples]: ...
 
 
 class Batch(NamedTuple):

@@ -5,6 +5,7 @@ Pure: no clock and no I/O. The formats are described byte by byte in docs/messag
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import msgpack
@@ -22,7 +23,7 @@ __all__ = ["Codec", "encode_float32", "make_codec"]
 class Codec(Protocol):
     """What turns the messages of one stream into samples."""
 
-    def decode(self, record: Record) -> list[Samples]:
+    def decode(self, record: Record) -> Sequence[Samples]:
         """Usually one; the arrays are read-only. Raises DecodeError and nothing else."""
         ...
 
