@@ -17,6 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from kafka import KafkaConsumer, TopicPartition
+
+from monitor.types import Partition
+from tests.kafka.conftest import Topic
 
 PATIENCE = 120.0  # a start compiles and loads torch, beside other tests on the same cores
 COMMAND = (sys.executable, "-m", "monitor")
@@ -74,10 +78,10 @@ class Running:
         with urllib.request.urlopen(url, timeout=30) as answer:
             return str(answer.read().decode())
 
-    def held(self) -> dict[int, int | None]:
-        """The partitions that it holds, and how many records wait in each."""
+    def position(self) -> dict[Partition, int]:
+        """The partitions that it holds, and the offset that each has come to."""
         found = json.loads(self.get("/api/v1/status"))["partitions"]
-        return {partition["partition"]: partition["lag"] for partition in found}
+        return {Partition(each["topic"], each["partition"]): each["position"] for each in found}
 
     def metric(self, name: str) -> dict[str, float]:
         """Every sample of a metric: its labels, as written, and its value."""
@@ -134,3 +138,11 @@ def results(file: Path, kind: str) -> list[dict[str, Any]]:
     """What a JSON lines sink has written of one type; a last line may be cut short by a kill."""
     lines = file.read_bytes().split(b"\n")[:-1]
     return [entry for line in lines if line and (entry := json.loads(line))["type"] == kind]
+
+
+def ends(topic: Topic) -> dict[Partition, int]:
+    """The offset that each partition's next record will get."""
+    consumer = KafkaConsumer(bootstrap_servers=topic.address)
+    found = consumer.end_offsets([TopicPartition(*each) for each in topic.partitions])
+    consumer.close()
+    return {Partition(*partition): offset for partition, offset in found.items()}

@@ -22,7 +22,7 @@ from monitor.offline.train import train
 from monitor.stream.codec import encode_float32
 from simulators.fleet import Fleet, Plan
 from tests.kafka.conftest import MakeTopic, Topic
-from tests.kafka.processes import Running, results, running, wait_for, write_config
+from tests.kafka.processes import Running, ends, results, running, wait_for, write_config
 
 pytestmark = pytest.mark.kafka
 
@@ -97,20 +97,10 @@ def flowing(topic: Topic, fleet: Fleet) -> Iterator[None]:
         thread.join(60)
 
 
-def all_of(topic: Topic) -> set[int]:
-    return {partition.number for partition in topic.partitions}
-
-
 def alone_with(topic: Topic, *members: Running) -> bool:
     """These members, and they alone, hold all partitions, and each of them some."""
-    held = [set(member.held()) for member in members]
-    return all(held) and sum(map(len, held)) == 4 and set.union(*held) == all_of(topic)
-
-
-def caught_up(topic: Topic, member: Running) -> bool:
-    """It alone has everything, and nothing waits."""
-    held = member.held()
-    return held.keys() == all_of(topic) and set(held.values()) == {0}
+    held = [set(member.position()) for member in members]
+    return all(held) and sum(map(len, held)) == 4 and set.union(*held) == set(topic.partitions)
 
 
 def told_once(folder: Path, names: Iterable[str], kind: str, *keys: str) -> dict[Any, Any]:
@@ -144,7 +134,8 @@ def test_whoever_ends_is_taken_over_with_its_state(make_topic: MakeTopic, tmp_pa
             a.end(signal.SIGKILL)
             wait_for("one has all", lambda: alone_with(topic, c))
             time.sleep(1)
-        wait_for("all is read", lambda: caught_up(topic, c) and caught_up(topic, one))
+        written = ends(topic)
+        wait_for("all is read", lambda: c.position() == one.position() == written)
         assert [c.end(), one.end()] == [0, 0]
     for member in (a, b, c, one):
         assert not member.events("snapshot_missing")
