@@ -24,8 +24,10 @@ def load(path: Path, environment: Mapping[str, str] = os.environ) -> Config:
     """Read and check a file. Raises ConfigError with one line for each mistake."""
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     return parse(text, str(path), environment)
 
 

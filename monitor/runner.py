@@ -88,11 +88,21 @@ class Runner:
         self.joined = True
 
     def run(self) -> None:
-        """Step until `stop` is called, then hand everything over."""
+        """Step until `stop` is called, then hand everything over.
+
+        After an error nothing is saved: what is in memory may be half done. The group is left at
+        once all the same, so that others need not wait for the session to end.
+        """
         self.start()
-        while not self.stopping:
-            self.step()
-        self.close()
+        whole = False
+        try:
+            while not self.stopping:
+                self.step()
+            whole = True
+        finally:
+            if not whole:
+                self.lost(list(self.position))
+            self.close()
 
     def stop(self) -> None:
         """Finish the step in hand and close; safe to call from a signal handler."""

@@ -143,3 +143,12 @@ def test_a_file_beside_the_configuration_hides_nothing_installed(folder: Path) -
     (folder / "yaml.py").write_text("raise SystemExit('the wrong yaml')")
     assert command("check", configuration(folder, "online_iforest")).code == 0
     assert not any(str(folder) == entry for entry in sys.path)
+
+
+def test_a_mistake_in_the_file_is_one_line(folder: Path) -> None:
+    (folder / "typo.py").write_text("class Typo:\n    def score(self, x)\n        return x\n")
+    outcome = command("check", "--connect", configuration(folder, "typo:Typo"))
+    assert outcome.code == 2
+    assert "typo:Typo" in outcome.err
+    assert "line 2" in outcome.err
+    assert len(outcome.err.strip().splitlines()) == 1

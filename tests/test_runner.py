@@ -395,3 +395,23 @@ def test_it_runs_until_it_is_stopped() -> None:
     assert bench.committed == 2
     assert bench.acts[-1] == "close"
     assert from_bytes(bench.snapshots.kept[HERE][2])
+
+
+def test_after_an_error_it_leaves_at_once_and_saves_nothing() -> None:
+    bench = Bench(commit_every=1e9).feed(1, 1)
+    process = bench.runner.pipeline.process
+
+    def fail_at_the_second(records: Any) -> Result:
+        result = process(records)
+        if any(record.offset == 1 for record in records):
+            raise RuntimeError("half done")
+        return result
+
+    bench.runner.pipeline.process = fail_at_the_second  # type: ignore[method-assign]
+    with pytest.raises(RuntimeError, match="half done"):
+        bench.runner.run()
+    assert bench.committed == 0
+    assert bench.acts[-1] == "close"
+    assert "save 1" not in bench.acts
+    assert "save 2" not in bench.acts
+    assert not bench.log.group("monitor").members

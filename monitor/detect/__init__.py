@@ -26,7 +26,7 @@ def detector_class(name: str) -> Any:
     module, _, attribute = DETECTORS.get(name, name).partition(":")
     try:
         return getattr(import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
+    except (ImportError, AttributeError, ValueError, SyntaxError) as error:
         raise ConfigError(
             f"detector {name!r} cannot be loaded ({error}); valid are "
             f"{', '.join(sorted(DETECTORS))} or 'module:Class' of an importable module"
