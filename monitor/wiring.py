@@ -10,9 +10,9 @@ from monitor.arrays import fingerprint
 from monitor.connect.kafka.delivery import KafkaSink
 from monitor.connect.kafka.source import KafkaSource
 from monitor.connect.memory import MemoryLog
-from monitor.connect.recording import read_recordings
-from monitor.connect.recording_player import as_recorded, records
-from monitor.connect.recording_source import RecordedSource
+from monitor.connect.recording.player import as_recorded, records
+from monitor.connect.recording.reading import read_recordings
+from monitor.connect.recording.source import RecordedSource
 from monitor.connect.sinks import AtLeastOnce, JsonLinesSink, LogSink
 from monitor.connect.snapshots import DirectorySnapshots
 from monitor.connect.store import ModelStore

@@ -15,8 +15,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from monitor.connect.recording import SUFFIXES
-from monitor.connect.recording_player import chunks
+from monitor.connect.recording.player import chunks
+from monitor.connect.recording.reading import SUFFIXES
 from monitor.errors import ConfigError
 from monitor.types import Samples
 from simulators import files

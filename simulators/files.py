@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from monitor.connect.recording import Recording, read_recordings
-from monitor.connect.recording_table import LABELS, SENSOR, read_frame
-from monitor.connect.recording_time import NAMES, time_of
+from monitor.connect.recording.reading import Recording, read_recordings
+from monitor.connect.recording.table import LABELS, SENSOR, read_frame
+from monitor.connect.recording.times import NAMES, time_of
 from monitor.errors import ConfigError
 from monitor.settings import ModelRule, StreamConfig, Use, WindowConfig
 from simulators.faults import Fault

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from monitor.connect.recording import Recording
+from monitor.connect.recording.reading import Recording
 from monitor.settings import Config
 from monitor.types import Array, Slots, State
 

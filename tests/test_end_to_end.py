@@ -16,7 +16,7 @@ import pytest
 
 from monitor.config import parse
 from monitor.connect.memory import MemoryLog, MemorySource
-from monitor.connect.recording import Recording
+from monitor.connect.recording.reading import Recording
 from monitor.connect.sinks import AtLeastOnce, JsonLinesSink
 from monitor.connect.snapshots import DirectorySnapshots
 from monitor.offline.train import train

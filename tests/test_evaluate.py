@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from monitor.connect.recording import Recording
+from monitor.connect.recording.reading import Recording
 from monitor.errors import ConfigError
 from monitor.offline.evaluate import Evaluated, Part, evaluate, run
 from monitor.offline.evaluate_table import alerting_table, ranking_table

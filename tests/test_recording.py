@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from monitor.connect.recording import Recording, read_recordings
+from monitor.connect.recording.reading import Recording, read_recordings
 from monitor.errors import ConfigError
 from monitor.settings import StreamConfig
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from monitor.connect.recording import Recording
-from monitor.connect.recording_player import as_recorded, chunks, end_of, records
+from monitor.connect.recording.player import as_recorded, chunks, end_of, records
+from monitor.connect.recording.reading import Recording
 from monitor.settings import StreamConfig
 from monitor.stream.codec import make_codec
 from monitor.types import Samples

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from monitor.connect.recording_sink import RecordingSink, write_alerts, write_scores
+from monitor.connect.recording.sink import RecordingSink, write_alerts, write_scores
 from monitor.errors import ConfigError, SinkError
 from monitor.types import Alert, Partition, Result, Score, Sink
 

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from monitor.connect.memory import MemoryLog, MemorySource
-from monitor.connect.recording import Recording
-from monitor.connect.recording_player import as_recorded, records
+from monitor.connect.recording.player import as_recorded, records
+from monitor.connect.recording.reading import Recording
 from monitor.connect.sinks import AtLeastOnce
 from monitor.errors import ConfigError
 from monitor.offline.replay import play, replay, run

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.connect.memory import MemoryLog
-from monitor.connect.recording import read_recordings
+from monitor.connect.recording.reading import read_recordings
 from monitor.errors import ConfigError
 from monitor.settings import StreamConfig
 from monitor.stream.codec import make_codec

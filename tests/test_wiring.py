@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from monitor.connect.kafka.source import KafkaSource
-from monitor.connect.recording_source import RecordedSource
+from monitor.connect.recording.source import RecordedSource
 from monitor.connect.sinks import JsonLinesSink, LogSink
 from monitor.connect.snapshots import DirectorySnapshots
 from monitor.errors import ConfigError, ModelError

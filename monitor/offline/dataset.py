@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from monitor.connect.recording import SUFFIXES, Recording, read_recordings
-from monitor.connect.recording_player import chunks
-from monitor.connect.recording_table import DELIMITERS
+from monitor.connect.recording.player import chunks
+from monitor.connect.recording.reading import SUFFIXES, Recording, read_recordings
+from monitor.connect.recording.table import DELIMITERS
 from monitor.errors import ConfigError
 from monitor.offline.labels import Truth, truth_in
 from monitor.settings import Config, StreamConfig

@@ -19,8 +19,8 @@ from rich.console import Console
 
 from monitor.config import parse
 from monitor.connect.memory import MemoryLog
-from monitor.connect.recording import Recording
-from monitor.connect.recording_source import RecordedSource
+from monitor.connect.recording.reading import Recording
+from monitor.connect.recording.source import RecordedSource
 from monitor.connect.sinks import AtLeastOnce
 from monitor.connect.snapshots import DirectorySnapshots
 from monitor.errors import ServeError

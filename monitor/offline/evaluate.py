@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from monitor import journal
-from monitor.connect.recording import Recording
+from monitor.connect.recording.reading import Recording
 from monitor.errors import ConfigError
 from monitor.offline.dataset import Recorded, by_sensor, read_recorded
 from monitor.offline.evaluate_table import alerting_table, ranking_table

@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from monitor.connect.recording import Recording
-from monitor.connect.recording_time import time_of
+from monitor.connect.recording.reading import Recording
+from monitor.connect.recording.times import time_of
 from monitor.errors import ConfigError
 from monitor.settings import WindowConfig
 

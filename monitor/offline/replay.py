@@ -17,9 +17,9 @@ from rich.table import Table
 
 from monitor import journal
 from monitor.connect.memory import MemoryLog
-from monitor.connect.recording_player import as_recorded, records
-from monitor.connect.recording_sink import RecordingSink
-from monitor.connect.recording_source import RecordedSource
+from monitor.connect.recording.player import as_recorded, records
+from monitor.connect.recording.sink import RecordingSink
+from monitor.connect.recording.source import RecordedSource
 from monitor.connect.sinks import AtLeastOnce
 from monitor.errors import ConfigError
 from monitor.offline.dataset import Recorded, read_recorded

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from monitor.config import parse
-from monitor.connect.recording import Recording
+from monitor.connect.recording.reading import Recording
 from monitor.offline.train import train
 from monitor.stream.codec import encode_float32
 from simulators.fleet import Fleet, Plan

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from monitor.connect.recording import Recording
+from monitor.connect.recording.reading import Recording
 from monitor.settings import Format, StreamConfig, WindowConfig
 from monitor.stream.codec import encode_float32
 from monitor.types import Partition, Record, Samples

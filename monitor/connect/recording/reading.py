@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.connect.recording_table import Table, read_table
+from monitor.connect.recording.table import Table, read_table
 from monitor.errors import ConfigError
 from monitor.settings import StreamConfig, WindowConfig
 from monitor.types import Array

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from monitor.connect.recording_time import time_of
+from monitor.connect.recording.times import time_of
 from monitor.errors import ConfigError
 from monitor.settings import WindowConfig
 from monitor.types import Array
