@@ -14,6 +14,7 @@ from monitor.detect import DETECTORS
 UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 MOST_QUIET = 1_000_000
 LONGEST = 3660 * UNITS["d"]
+MOST_CHANNELS = 1024
 _NUMBER = r"(\d+(?:\.\d+)?|\.\d+)"
 
 
@@ -107,6 +108,16 @@ def spell(value: Votes | Below) -> str:
     return f"{value.n} below {value.level:g}"
 
 
+def channel_names(value: Any) -> Any:
+    """Names as they are; a number N, as for mel bands, stands for the names 0 to N - 1."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        if not 1 <= value <= MOST_CHANNELS:
+            raise ValueError(f"a number of channels is 1 to {MOST_CHANNELS}")
+        return [str(number) for number in range(value)]
+    return value
+
+
 Seconds = Annotated[float, BeforeValidator(seconds)]
 VotesOf = Annotated[Votes, BeforeValidator(votes), PlainSerializer(spell)]
+ChannelNames = Annotated[list[str], BeforeValidator(channel_names)]
 BelowLevel = Annotated[Below, BeforeValidator(below), PlainSerializer(spell)]

@@ -8,100 +8,28 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
-    BaseModel,
     ConfigDict,
     Field,
-    NonNegativeFloat,
     PositiveFloat,
-    SecretStr,
     field_validator,
     model_validator,
 )
 
-from monitor.notation import Below, BelowLevel, Reference, Seconds, Votes, VotesOf, reference
+from monitor.connections import SinkConfig, SourceConfig
+from monitor.notation import (
+    Below,
+    BelowLevel,
+    ChannelNames,
+    Reference,
+    Seconds,
+    Votes,
+    VotesOf,
+    reference,
+)
+from monitor.section import Count, Name, Probability, Settings
+from monitor.types import Severity
 
 MOST_SAMPLES = 1_000_000
-Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
-Probability = Annotated[float, Field(gt=0, lt=1)]
-
-
-def _name(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}", value):
-        raise ValueError("not a name; write a letter or digit, then up to 199 of these or _ . -")
-    return value
-
-
-Name = Annotated[str, AfterValidator(_name)]
-
-
-class Settings(BaseModel):
-    """The root of all sections: frozen, and a key that is not known is a mistake."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Security(Settings):
-    """How to talk to a broker; files are PEM."""
-
-    protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
-    username: str | None = None
-    password: SecretStr | None = None
-    ca: Path | None = None
-    certificate: Path | None = None
-    key: Path | None = None
-    key_password: SecretStr | None = None
-
-    @model_validator(mode="after")
-    def _complete(self) -> Security:
-        if self.protocol.startswith("SASL") and not (
-            self.mechanism and self.username and self.password
-        ):
-            raise ValueError(f"{self.protocol} needs mechanism, username and password")
-        return self
-
-
-class Kafka(Settings):
-    """A consumer group on an Apache Kafka cluster; the topics are those of the streams."""
-
-    bootstrap: Annotated[list[str], Field(min_length=1)]
-    group: str = "monitor"
-    client_id: str = "monitor"
-    start: Literal["earliest", "latest"] = "earliest"
-    session_timeout: Seconds = 10.0
-    max_poll_records: Count = 2000
-    security: Security = Security()
-
-    @field_validator("bootstrap")
-    @classmethod
-    def _host_and_port(cls, value: list[str]) -> list[str]:
-        for address in value:
-            if not re.fullmatch(r"[^\s:]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}", address):
-                raise ValueError(f"{address!r} is not host:port, such as localhost:9092")
-        return value
-
-
-class Recordings(Settings):
-    """Files played through the embedded log; `speed` 1 is real time, 0 as fast as it goes."""
-
-    paths: Annotated[list[Path], Field(min_length=1)]
-    speed: NonNegativeFloat = 0.0
-    partitions: Count = 4
-    time_column: str | None = None
-
-
-class SourceConfig(Settings):
-    """Where records come from: exactly one of the two."""
-
-    kafka: Kafka | None = None
-    recordings: Recordings | None = None
-
-    @model_validator(mode="after")
-    def _one(self) -> SourceConfig:
-        if (self.kafka is None) == (self.recordings is None):
-            raise ValueError("needs exactly one of kafka, recordings")
-        return self
 
 
 class JsonFormat(Settings):
@@ -140,7 +68,7 @@ class WindowConfig(Settings):
 
     length: Seconds
     rate: Annotated[float, Field(gt=0, le=MOST_SAMPLES)]
-    channels: Annotated[list[str], Field(min_length=1)]
+    channels: Annotated[ChannelNames, Field(min_length=1)]
     hop: Seconds | None = None
     lateness: Seconds = 0.0
     fill: Literal["none", "hold", "linear"] = "none"
@@ -180,7 +108,7 @@ class Use(Settings):
     """One detector of a rule: the short form `conv_ae:pumps@production`, or with its parameters."""
 
     detector: str
-    params: dict[str, Any] = {}
+    params: dict[str, Any] = Field(default_factory=dict)
 
     @property
     def reference(self) -> Reference:
@@ -231,6 +159,10 @@ class ThresholdConfig(Settings):
     margin: Annotated[float, Field(ge=1.0, le=1e6)] = 1.0
 
 
+def _two_severities() -> dict[Severity, float]:
+    return {"warning": 1.0, "critical": 3.0}
+
+
 class AlertConfig(Settings):
     """When windows become an alert. `severity` gives the score from which on each one holds."""
 
@@ -241,10 +173,7 @@ class AlertConfig(Settings):
     clear: Annotated[BelowLevel, Field(validate_default=True)] = Below(5, 0.9)
     cool_down: Seconds = 0.0
     silence: Annotated[Seconds, Field(gt=0)] | None = None
-    severity: dict[Literal["info", "warning", "critical"], PositiveFloat] = {
-        "warning": 1.0,
-        "critical": 3.0,
-    }
+    severity: dict[Severity, PositiveFloat] = Field(default_factory=_two_severities)
 
 
 class Asset(Settings):
@@ -266,7 +195,7 @@ class StreamConfig(Settings):
     warm_up: Count = 60
     threshold: ThresholdConfig = ThresholdConfig()
     alert: AlertConfig = AlertConfig()
-    assets: list[Asset] = []
+    assets: list[Asset] = Field(default_factory=list)
 
     @field_validator("format", mode="before")
     @classmethod
@@ -314,41 +243,6 @@ class StreamConfig(Settings):
         return found
 
 
-class JsonLines(Settings):
-    """Everything as one JSON object a line: alerts, and if asked scores."""
-
-    path: Path
-    scores: bool = False
-
-
-class KafkaTopics(Settings):
-    """Topics to write to; the broker is the source's unless another is named."""
-
-    alerts: Name = "monitor.alerts"
-    scores: Name | None = None
-    dead_letters: Name | None = None
-    broker: Kafka | None = None
-
-
-class SinkConfig(Settings):
-    """One place for results: `log`, `jsonl` or `kafka`."""
-
-    log: bool | None = None
-    jsonl: JsonLines | None = None
-    kafka: KafkaTopics | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _short_form(cls, value: Any) -> Any:
-        return {value: True} if value == "log" else {"kafka": {}} if value == "kafka" else value
-
-    @model_validator(mode="after")
-    def _one(self) -> SinkConfig:
-        if sum(x is not None for x in (self.log, self.jsonl, self.kafka)) != 1:
-            raise ValueError("needs exactly one of log, jsonl, kafka")
-        return self
-
-
 class SnapshotConfig(Settings):
     """Where the state of partitions is kept; several hosts need a shared folder."""
 
@@ -384,7 +278,7 @@ class Config(Settings):
     commit_every: Seconds = 1.0
     snapshots: SnapshotConfig = SnapshotConfig()
     scoring: ScoringConfig = ScoringConfig()
-    sinks: list[SinkConfig] = [SinkConfig(log=True)]
+    sinks: list[SinkConfig] = Field(default_factory=lambda: [SinkConfig(log=True)])
     serve: ServeConfig | None = ServeConfig()
 
     def topics(self) -> list[str]:

@@ -16,12 +16,13 @@ from monitor.connect.recording.source import RecordedSource
 from monitor.connect.sinks import AtLeastOnce, JsonLinesSink, LogSink
 from monitor.connect.snapshots import DirectorySnapshots
 from monitor.connect.store import ModelStore
+from monitor.connections import SinkConfig
 from monitor.detect import build, learns_online, view_of
 from monitor.errors import ConfigError, ModelError
 from monitor.model import Model, view_shape
 from monitor.notation import Reference
 from monitor.runner import Pace, Runner
-from monitor.settings import Config, ModelRule, SinkConfig, StreamConfig, Use, WindowConfig
+from monitor.settings import Config, ModelRule, StreamConfig, Use, WindowConfig
 from monitor.stream.codec import make_codec
 from monitor.stream.lane import LaneSpec, OnlineSpec
 from monitor.stream.partition import Stream

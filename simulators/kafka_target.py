@@ -7,8 +7,8 @@ from pydantic import ValidationError
 from monitor.connect.kafka import kafka
 from monitor.connect.kafka.client import connection, said
 from monitor.connect.kafka.reach import reach
+from monitor.connections import Kafka
 from monitor.errors import ConfigError, SinkError
-from monitor.settings import Kafka
 from simulators.play import Message
 
 PATIENCE = 30.0

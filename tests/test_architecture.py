@@ -25,6 +25,8 @@ LAYERS = {
     "monitor.detect": 1,
     "monitor.notation": 1,
     "monitor.settings": 1,
+    "monitor.connections": 1,
+    "monitor.section": 1,
     "monitor.yaml_reader": 1,
     "monitor.config": 1,
     "monitor.timing": 1,

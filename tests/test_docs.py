@@ -75,14 +75,15 @@ def defaults_of(model: type[BaseModel]) -> dict[str, str | None]:
     found: dict[str, str | None] = {}
     for name, field in model.model_fields.items():
         key = field.alias or name
+        default = field.get_default(call_default_factory=True, validated_data={})
         if field.is_required():
             found[key] = "required"
-        elif field.default is None:
+        elif default is None:
             found[key] = "none"
-        elif isinstance(field.default, BaseModel | list | dict):
+        elif isinstance(default, BaseModel | list | dict):
             found[key] = None
         else:
-            found[key] = shown(field.default)
+            found[key] = shown(default)
     return found
 
 

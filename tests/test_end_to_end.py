@@ -19,10 +19,11 @@ from monitor.connect.memory import MemoryLog, MemorySource
 from monitor.connect.recording.reading import Recording
 from monitor.connect.sinks import AtLeastOnce, JsonLinesSink
 from monitor.connect.snapshots import DirectorySnapshots
+from monitor.connections import JsonLines
 from monitor.offline.train import train
 from monitor.process import serve
 from monitor.runner import Pace, Runner
-from monitor.settings import Config, JsonLines, ServeConfig
+from monitor.settings import Config, ServeConfig
 from monitor.stream.codec import encode_float32
 from monitor.wiring import build_middle
 from simulators.faults import Fault

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.notation import Below, Votes, below, reference, seconds, spell, votes
+from monitor.notation import Below, Votes, below, channel_names, reference, seconds, spell, votes
 
 
 @pytest.mark.parametrize(
@@ -106,3 +106,14 @@ def test_no_text_whatever_raises_anything_else(text: str) -> None:
     for parse in (seconds, votes, below, reference):
         with suppress(ValueError):
             parse(text)
+
+
+def test_a_number_of_channels_stands_for_their_names() -> None:
+    assert channel_names(3) == ["0", "1", "2"]
+    assert channel_names(["x", "y"]) == ["x", "y"]
+
+
+@pytest.mark.parametrize("count", [0, -1, 1025])
+def test_too_few_or_too_many_channels_are_refused(count: int) -> None:
+    with pytest.raises(ValueError, match="1 to 1024"):
+        channel_names(count)

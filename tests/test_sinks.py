@@ -13,8 +13,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from monitor.connect.sinks import AtLeastOnce, JsonLinesSink, LogSink
+from monitor.connections import JsonLines
 from monitor.errors import SinkError, SourceError
-from monitor.settings import JsonLines
 from monitor.testing import check_sink, example_result
 from monitor.types import Notice, Owner, Partition, Record, Rejected, Result
 

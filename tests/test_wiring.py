@@ -12,9 +12,10 @@ from monitor.connect.kafka.source import KafkaSource
 from monitor.connect.recording.source import RecordedSource
 from monitor.connect.sinks import JsonLinesSink, LogSink
 from monitor.connect.snapshots import DirectorySnapshots
+from monitor.connections import SinkConfig
 from monitor.errors import ConfigError, ModelError
 from monitor.offline.train import train
-from monitor.settings import Config, SinkConfig
+from monitor.settings import Config
 from monitor.types import Record, Result
 from monitor.wiring import ForgetfulSnapshots, build_middle, build_runner, build_sink, build_source
 from tests.recorded import RATE, START, recording, stream_of, write_csv

@@ -18,8 +18,8 @@ from monitor.connect.messages import (
     rejected_message,
     score_message,
 )
+from monitor.connections import JsonLines
 from monitor.errors import SinkError
-from monitor.settings import JsonLines
 from monitor.types import Alert, Clock, Partition, Rejected, Result, Sink, Source
 
 

@@ -12,7 +12,7 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import NewTopic
 
 from deploy.broker.broker import missing_tools
-from monitor.settings import Kafka
+from monitor.connections import Kafka
 from monitor.types import Partition
 from tests.kafka.broker import Node, shared_node
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from deploy.broker.broker import Broker
 from monitor.connect.kafka.delivery import KafkaSink
 from monitor.connect.kafka.source import KafkaSource
+from monitor.connections import Kafka, KafkaTopics
 from monitor.errors import SinkError, SourceError
-from monitor.settings import Kafka, KafkaTopics
 from monitor.testing import Member, example_result
 
 TOPICS = KafkaTopics(alerts="alerts")

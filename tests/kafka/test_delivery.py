@@ -17,8 +17,8 @@ from monitor.connect.kafka.delivery import KafkaSink
 from monitor.connect.kafka.source import KafkaSource
 from monitor.connect.messages import AlertMessage, ScoreMessage
 from monitor.connect.sinks import AtLeastOnce
+from monitor.connections import KafkaTopics
 from monitor.errors import SinkError
-from monitor.settings import KafkaTopics
 from monitor.testing import Member, check_sink, example_result
 from monitor.types import Partition, Record, Rejected, Result
 from tests.kafka.broker import Node

@@ -14,8 +14,8 @@ from monitor.connect.kafka.client import connection
 from monitor.connect.kafka.delivery import KafkaSink
 from monitor.connect.kafka.reach import reach
 from monitor.connect.kafka.source import KafkaSource
+from monitor.connections import Kafka, KafkaTopics, Security
 from monitor.errors import ConfigError, SinkError, SourceError
-from monitor.settings import Kafka, KafkaTopics, Security
 from monitor.testing import Member
 from tests.kafka.broker import PASSWORDS, Node
 

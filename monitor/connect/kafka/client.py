@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from monitor.connections import Kafka, Security
 from monitor.errors import ConfigError
-from monitor.settings import Kafka, Security
 
 
 def connection(settings: Kafka) -> dict[str, Any]:

@@ -15,8 +15,8 @@ from kafka import KafkaProducer, errors
 from monitor.connect.kafka.client import connection, said
 from monitor.connect.kafka.reach import reach
 from monitor.connect.messages import alert_message, score_message
+from monitor.connections import Kafka, KafkaTopics
 from monitor.errors import SinkError
-from monitor.settings import Kafka, KafkaTopics
 from monitor.types import Rejected, Result
 
 log = structlog.get_logger()

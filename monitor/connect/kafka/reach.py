@@ -20,8 +20,8 @@ from kafka.protocol.parser import KafkaProtocol
 from kafka.protocol.sasl import SaslAuthenticateRequest, SaslHandshakeRequest
 
 from monitor.connect.kafka.client import encryption, login, said
+from monitor.connections import Kafka, Security
 from monitor.errors import SinkError, SourceError
-from monitor.settings import Kafka, Security
 
 PATIENCE = 5.0
 _ATTEMPT = 3.0

@@ -17,8 +17,8 @@ from kafka.structs import MemberState
 from monitor.connect.kafka.client import connection, said
 from monitor.connect.kafka.handover import Attendant, Handover
 from monitor.connect.kafka.reach import reach
+from monitor.connections import Kafka
 from monitor.errors import SourceError
-from monitor.settings import Kafka
 from monitor.types import Owner, Partition, Record
 
 log = structlog.get_logger()
