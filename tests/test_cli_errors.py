@@ -49,7 +49,7 @@ class Static(Unfinished):
         pass
 
 
-def pumps(folder: Path, use: str = "online_iforest", **other: Any) -> dict[str, Any]:
+def pumps(folder: Path, use: Any = "online_iforest", **other: Any) -> dict[str, Any]:
     """A configuration for one recording of a pump, which is there."""
     write_csv(folder, recording("pump-1", 60.0))
     window = {"length": "1s", "rate": 16, "channels": ["x", "y"]}
@@ -262,7 +262,9 @@ def test_a_signal_ends_a_live_process_in_good_order(tmp_path: Path, number: int)
 
 
 def test_ctrl_c_ends_training_without_a_traceback(tmp_path: Path) -> None:
-    file = written(tmp_path / "plant.yaml", pumps(tmp_path, "deep_svdd:pumps"))
+    long = {"epochs": 10_000, "patience": 10_000}  # minutes: the signal finds it at work
+    use = {"detector": "deep_svdd:pumps", "params": long}
+    file = written(tmp_path / "plant.yaml", pumps(tmp_path, use))
     with subprocess.Popen(
         [*COMMAND, "train", str(file), str(tmp_path / "pump-1.csv")],
         cwd=tmp_path,
