@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from monitor.connect.recording.sink import RecordingSink, write_alerts, write_scores
+from monitor.connect.recording.sink import RecordingSink
 from monitor.errors import ConfigError, SinkError
 from monitor.types import Alert, Partition, Result, Score, Sink
 
@@ -28,6 +28,11 @@ ALERT = Alert(
 )
 
 
+def write(sink: RecordingSink, result: Result) -> None:
+    sink.emit(result)
+    sink.close()
+
+
 def frame_of(path: Path) -> pd.DataFrame:
     return pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
 
@@ -35,7 +40,7 @@ def frame_of(path: Path) -> pd.DataFrame:
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 def test_scores_are_read_back_as_they_were(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"scores{suffix}"
-    write_scores(path, SCORES)
+    write(RecordingSink(path, None), Result(SCORES))
     frame = frame_of(path)
     assert frame["id"].tolist() == [score.id for score in SCORES]
     assert frame["sensor"].tolist() == ["pump, 1", "pump, 1", 'quote"d']
@@ -48,7 +53,7 @@ def test_scores_are_read_back_as_they_were(tmp_path: Path, suffix: str) -> None:
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 def test_alerts_are_read_back_as_they_were(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"alerts{suffix}"
-    write_alerts(path, [ALERT, ALERT._replace(phase="resolved")])
+    write(RecordingSink(None, path), Result(alerts=[ALERT, ALERT._replace(phase="resolved")]))
     frame = frame_of(path)
     assert frame["phase"].tolist() == ["firing", "resolved"]
     assert json.loads(str(frame["channels"][0])) == {"x": 0.75, "y": 0.25}
@@ -80,9 +85,9 @@ def test_nothing_found_still_gives_files_with_their_columns(tmp_path: Path, suff
 
 def test_a_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"'\.xls' is not known; valid are \.csv, \.parquet"):
-        write_scores(tmp_path / "x.xls", [])
+        RecordingSink(tmp_path / "x.xls", None)
     with pytest.raises(ConfigError, match="cannot be written: No such file or directory"):
-        write_scores(tmp_path / "no" / "x.csv", [])
+        RecordingSink(tmp_path / "no" / "x.csv", None)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")

@@ -81,16 +81,6 @@ class RecordingSink:
                 file.close()
 
 
-def write_scores(path: Path, scores: Iterable[Score]) -> None:
-    """One row for each score. Raises ConfigError for an ending that is not known."""
-    _write(path, _SCORE_COLUMNS, (_score_row(score) for score in scores))
-
-
-def write_alerts(path: Path, alerts: Iterable[Alert]) -> None:
-    """One row for each step in the life of an alert; maps are JSON."""
-    _write(path, _ALERT_COLUMNS, (_alert_row(alert) for alert in alerts))
-
-
 class _File:
     """Rows of fixed columns, written in batches."""
 
@@ -146,12 +136,6 @@ class _File:
                 with suppress(OSError, ValueError):
                     end.close()
             raise SinkError(f"{self._path}: cannot be written: {error.strerror}") from error
-
-
-def _write(path: Path, columns: dict[str, pa.DataType], rows: Iterable[tuple[Any, ...]]) -> None:
-    file = _File(path, columns)
-    file.add(rows)
-    file.close()
 
 
 def _score_row(score: Score) -> tuple[Any, ...]:
