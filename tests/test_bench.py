@@ -15,10 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from monitor.detect.training import one_thread
 from monitor.errors import ConfigError
 from monitor.model import Model
 from monitor.offline import bench
-from monitor.offline.bench.main import CHUNKS, difference, one_thread, scored
+from monitor.offline.bench.main import CHUNKS, difference, scored
 from monitor.offline.bench.measure import Side, Simple, Slice, compare, interleave, settled_heap
 from monitor.offline.bench.naive import FOREST as PEER_FOREST
 from monitor.offline.bench.naive import Naive, eager

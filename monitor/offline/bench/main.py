@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import torch
 from rich.console import Console
 from rich.progress import Progress
 
 from monitor import journal
+from monitor.detect.training import one_thread
 from monitor.errors import ConfigError
 from monitor.offline.bench.components import compare_rivals, rivals
 from monitor.offline.bench.latency import Latency, time_latency
@@ -181,14 +180,3 @@ class _Run:
         """Name what comes next on the bar; returns how to move it."""
         self._progress.reset(self._bar, description=title, total=seconds)
         return lambda done: self._progress.advance(self._bar, done)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Both sides get one: processes are how the product scales."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
