@@ -39,6 +39,8 @@ class Kafka(Settings):
     bootstrap: Annotated[list[str], Field(min_length=1)]
     group: str = "monitor"
     client_id: str = "monitor"
+    instance: Name | None = None
+    assignor: Literal["cooperative", "eager"] = "cooperative"
     start: Literal["earliest", "latest"] = "earliest"
     session_timeout: Seconds = 10.0
     max_poll_records: Count = 2000

@@ -8,6 +8,7 @@
     +-- SourceError      the log cannot be read; `retriable` tells whether waiting may help
     +-- ServeError       the address to serve on cannot be listened on
     +-- SinkError        results cannot be delivered; `retriable` as above
+        +-- AbortedError     a transaction is gone, and all that was in it
 
 Each message names the offending value, where it stands, and what would be valid.
 """
@@ -62,3 +63,12 @@ class SourceError(_Connection):
 
 class SinkError(_Connection):
     """Results cannot be delivered, so nothing may be committed."""
+
+
+class AbortedError(SinkError):
+    """A transaction is gone: what is in memory is ahead of the log, so every partition that was in
+    it has to be opened again from where the group stands.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, retriable=True)

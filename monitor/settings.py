@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     ConfigDict,
     Field,
     PositiveFloat,
+    TypeAdapter,
     field_validator,
     model_validator,
 )
@@ -183,10 +185,24 @@ class Asset(Settings):
     labels: dict[Name, str]
 
 
-class StreamConfig(Settings):
-    """One kind of data: its topics, its messages, its windows, its detectors, its alerts."""
+def _topic(value: str) -> str:
+    if not value.startswith("^"):
+        return TypeAdapter(Name).validate_python(value)
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {error}") from None
+    return value
 
-    topics: Annotated[list[Name], Field(min_length=1)]
+
+class StreamConfig(Settings):
+    """One kind of data: its topics, its messages, its windows, its detectors, its alerts.
+
+    A topic that begins with `^` is a regular expression for all topics whose whole names it
+    matches, also those that are made later.
+    """
+
+    topics: Annotated[list[Annotated[str, AfterValidator(_topic)]], Field(min_length=1)]
     format: Format = Format()
     sensor: str = "key"
     window: WindowConfig
@@ -229,6 +245,13 @@ class StreamConfig(Settings):
             raise ValueError(f"match {patterns} name one twice; the first one would always win")
         return value
 
+    def reads(self, topic: str) -> bool:
+        """Whether a topic is one of the stream's."""
+        return any(
+            re.fullmatch(each, topic) if each.startswith("^") else each == topic
+            for each in self.topics
+        )
+
     def rule_of(self, sensor: str) -> int | None:
         """The place of the first rule that matches the sensor's name."""
         found = (i for i, rule in enumerate(self.models) if fnmatchcase(sensor, rule.match))
@@ -244,11 +267,20 @@ class StreamConfig(Settings):
 
 
 class SnapshotConfig(Settings):
-    """Where the state of partitions is kept; several hosts need a shared folder."""
+    """Where the state of partitions is kept: a folder, which several hosts have to share, or a
+    compacted topic of the source's broker.
+    """
 
     directory: Path = Path("state")
+    topic: Name | None = None
     every: Seconds = 60.0
     keep: Annotated[int, Field(ge=2)] = 3
+
+    @model_validator(mode="after")
+    def _one(self) -> SnapshotConfig:
+        if self.topic is not None and "directory" in self.model_fields_set:
+            raise ValueError("needs one of directory, topic")
+        return self
 
 
 class ScoringConfig(Settings):
@@ -274,13 +306,14 @@ class Config(Settings):
     source: SourceConfig
     streams: Annotated[dict[Name, StreamConfig], Field(min_length=1)]
     models: Path = Path("models")
-    delivery: Literal["at_least_once"] = "at_least_once"
+    delivery: Literal["at_least_once", "exactly_once"] = "at_least_once"
     commit_every: Seconds = 1.0
+    transaction_timeout: Annotated[Seconds, Field(ge=1, le=900)] = 10.0
     snapshots: SnapshotConfig = SnapshotConfig()
     scoring: ScoringConfig = ScoringConfig()
     sinks: list[SinkConfig] = Field(default_factory=lambda: [SinkConfig(log=True)])
     serve: ServeConfig | None = ServeConfig()
 
     def topics(self) -> list[str]:
-        """Every topic of every stream, once."""
+        """Every topic, or pattern of topics, of every stream, once."""
         return sorted({topic for stream in self.streams.values() for topic in stream.topics})

@@ -236,6 +236,10 @@ class Online(Stateful, Protocol):
         """
         ...
 
+    def forget(self, slots: Slots) -> None:
+        """Make these slots as if never seen: other sensors will have them."""
+        ...
+
 
 @runtime_checkable
 class Explainer(Detector, Protocol):
@@ -292,15 +296,31 @@ class Owner(Protocol):
         """Forget: somebody else has taken over already."""
         ...
 
+    def note(self, notice: Notice) -> None:
+        """Something about the log that an operator should know, such as records that expired
+        before they were read; counted by its kind.
+        """
+        ...
+
 
 class Source(Protocol):
     """An ordered log, read in a consumer group."""
 
     def start(self, owner: Owner) -> None: ...
 
-    def poll(self, timeout: float) -> Sequence[Record]:
+    def poll(self, timeout: float, most: int | None = None) -> Sequence[Record]:
         """At most `timeout` seconds of waiting; records of one partition come in offset order,
         each once.
+
+        At most `most` records, if that is given; with 0 nothing is read, but the membership in the
+        group is kept up and partitions come and go as ever.
+        """
+        ...
+
+    def rewind(self, partitions: Sequence[Partition]) -> None:
+        """Begin anew with partitions that are held: in the next `poll` the owner is told `assigned`
+        for them, with the offsets that the group has committed by then. May be called at any time,
+        also by the owner while it is told something; nothing of them is polled until then.
         """
         ...
 
@@ -328,6 +348,9 @@ class Sink(Protocol):
 class Delivery(Protocol):
     """Outputs and consumed offsets, in the right order or in one transaction; the loop does not
     know which.
+
+    `commit` raises SinkError or SourceError where that has to be tried again, and AbortedError
+    where everything since the last commit is void. `abort` makes it void.
     """
 
     def emit(self, result: Result) -> None: ...
@@ -342,10 +365,22 @@ class Delivery(Protocol):
 class Snapshots(Protocol):
     """Caches of a partition's state; a few generations are kept."""
 
-    def save(self, partition: Partition, offset: int, state: State) -> None: ...
+    def save(self, partition: Partition, offset: int, state: State) -> None:
+        """Keep the state at an offset; raises StateError where that fails. What is there of a later
+        offset belongs to another history and goes.
+        """
+        ...
 
-    def load(self, partition: Partition, at_most: int) -> tuple[int, State] | None:
-        """The newest readable one that is not ahead of offset `at_most`."""
+    def offsets(self, partition: Partition) -> Sequence[int]:
+        """Where the generations that are kept stand, the newest first; StateError where that cannot
+        be found out.
+        """
+        ...
+
+    def load(self, partition: Partition, offset: int) -> State:
+        """One of them. Raises StateError where it is damaged; it is then set aside, and `offsets`
+        does not name it again.
+        """
         ...
 
 
