@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition, errors
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
-from kafka.structs import MemberState
+from kafka.structs import ConsumerGroupMetadata, MemberState
 
 from monitor.connect.kafka.client import connection, said
 from monitor.connect.kafka.handover import Attendant, Handover
@@ -152,6 +152,13 @@ class KafkaSource:
         wanted = {self._held[p]: OffsetAndMetadata(offset, "", -1) for p, offset in offsets.items()}
         with self._translated("cannot commit"):
             consumer.commit(wanted, timeout_ms=_REQUEST * 1000)
+
+    def membership(self) -> ConsumerGroupMetadata:
+        """Who this member is in its group now: with it a transaction that commits offsets is refused
+        once somebody else owns the partitions. Needs no request.
+        """
+        consumer, _ = self._open()
+        return consumer.group_metadata()
 
     def lag(self) -> dict[Partition, int]:
         """See `monitor.types.Source`; needs no request.
