@@ -12,14 +12,15 @@ A crash between any two of these repeats results with the same ids, and loses or
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 
 import numpy as np
 import structlog
 
-from monitor.errors import SinkError, SourceError, StateError
+from monitor.custody import KEPT, Custody
+from monitor.errors import AbortedError, SinkError, SourceError
 from monitor.stream.pipeline import Pipeline
 from monitor.timing import Timings
 from monitor.types import (
@@ -36,23 +37,34 @@ from monitor.types import (
 from monitor.view import ModelInfo, View
 
 log = structlog.get_logger("monitor")
-KEPT = 200
 _TIME = attrgetter("time")
+_FAILING = {"polls": "source", "lags": "source", "commits": "delivery"}
 
 
 @dataclass(frozen=True)
 class Pace:
-    """How often what happens, in seconds; `live` says that event time is about wall-clock time."""
+    """How often what happens, in seconds; `live` says that event time goes on with our clock.
+
+    A step takes as many records as `step_within` seconds serve, so that news of the group, a stop
+    and a commit never wait long for slow detectors; `most_held` results are delivered at once.
+    `confirm_every` commits also where nothing is new: so an outage is noticed on a quiet log, too.
+    """
 
     commit_every: float = 1.0
     snapshot_every: float = 60.0
     view_every: float = 1.0
+    confirm_every: float = 10.0
+    step_within: float = 1.0
     patience: float = 0.2
+    most_held: int = 100_000
     live: bool = True
 
 
 class Runner:
-    """Owns the partitions that its source gives it; the only caller of Delivery and Snapshots."""
+    """Owns the partitions that its source gives it; the only caller of Delivery and Snapshots.
+
+    `clock` is the wall's and serves what is shown; `steady` never jumps and decides what is due.
+    """
 
     def __init__(
         self,
@@ -62,25 +74,30 @@ class Runner:
         snapshots: Snapshots,
         clock: Clock,
         pace: Pace,
+        steady: Clock | None = None,
     ) -> None:
         self.source, self.pipeline, self.delivery = source, pipeline, delivery
-        self.snapshots, self.clock, self.pace = snapshots, clock, pace
-        self.position: dict[Partition, int] = {}
-        self.committed: dict[Partition, int] = {}
-        self.silent: dict[Partition, int] = {}  # outputs below this offset are out already
-        self.counts: Counter[tuple[str, ...]] = Counter()
+        self.clock, self.pace = clock, pace
+        self.steady = steady or clock
+        self.custody = Custody(pipeline, snapshots)
+        self.counts: Counter[tuple[str, ...]] = self.custody.counts
         self.timings = Timings()
         self.models: tuple[ModelInfo, ...] = ()
         self.recent_alerts: deque[Alert] = deque(maxlen=KEPT)
-        self.notices: deque[Notice] = deque(maxlen=KEPT)
+        self.failing: dict[str, str] = {}
         self.view = View(published=clock())
         # What a tick found is in no record: only a snapshot keeps it, so one is due soon.
         self._ticked: set[Partition] = set()
+        self._moved: dict[Partition, float] = {}  # when each partition last had a record
+        self._held: list[Result] = []  # emitted since the last commit, without the scores
+        self._holds = 0
+        self._most = 256
         self.joined = False
         self.stopping = False
-        self._commit_due = clock() + pace.commit_every
-        self._snapshot_due = clock() + pace.snapshot_every
-        self._view_due = clock()
+        now = self.steady()
+        self._commit_due, self._view_due = now + pace.commit_every, now
+        self._snapshot_due = now + pace.snapshot_every
+        self._confirm_due = now + pace.confirm_every
 
     def start(self) -> None:
         """Join the group; partitions come during `step`."""
@@ -101,7 +118,8 @@ class Runner:
             whole = True
         finally:
             if not whole:
-                self.lost(list(self.position))
+                self.delivery.abort()
+                self._drop(list(self.custody.position), "partition given up")
             self.close()
 
     def stop(self) -> None:
@@ -109,35 +127,39 @@ class Runner:
         self.stopping = True
 
     def step(self) -> int:
-        """One turn of the loop; returns the number of records it took."""
-        records = self._poll()
+        """One turn of the loop; returns the number of records it took.
+
+        While results cannot be delivered nothing more is read, so that they do not pile up.
+        """
+        blocked = "delivery" in self.failing
+        records = self._poll(0 if blocked else self._most)
+        began = self.steady()
         result = self.pipeline.process(records)
         self._emit(result)
         self._move(result)
-        now = self.clock()
-        if self.pace.live:
-            self._tick(now)
-        if now >= self._commit_due:
+        self._adapt(len(records), self.steady() - began)
+        if self.pace.live and not blocked:
+            self._tick()
+        if self.steady() >= self._commit_due or self._holds >= self.pace.most_held:
             self.deliver()
-        if now >= self._view_due:
+        if self.steady() >= self._view_due:
             self.publish()
         return len(records)
 
     def deliver(self) -> bool:
         """Everything processed is out, and committed; False where that has to wait."""
-        done = {p: o for p, o in self.position.items() if o > self.committed[p]}
-        self._commit_due = self.clock() + self.pace.commit_every
+        self._commit_due = self.steady() + self.pace.commit_every
+        due = self.custody.due()
         try:
-            self.delivery.commit(done)
+            self.delivery.commit({**self._confirmed(), **due})
+        except AbortedError as error:
+            self._bear("commits", error)
+            self._begin_anew()
+            return False
         except (SinkError, SourceError) as error:
             self._bear("commits", error)
             return False
-        self.committed.update(done)
-        self.counts["commits", "done"] += 1
-        if self.clock() >= self._snapshot_due:
-            self._snapshot_due = self.clock() + self.pace.snapshot_every
-            self._snapshot(self.position)
-        self._snapshot(self._ticked)
+        self._delivered(due)
         return True
 
     def close(self) -> None:
@@ -150,78 +172,58 @@ class Runner:
 
     def publish(self) -> None:
         """Show the world a new View."""
-        now = self.clock()
-        self._view_due = now + self.pace.view_every
+        self._view_due = self.steady() + self.pace.view_every
         self.view = View(
-            published=now,
+            published=self.clock(),
             lanes=self.pipeline.views(),
             alerts=tuple(self.pipeline.open_alerts.values()),
             recent_alerts=tuple(self.recent_alerts),
-            notices=tuple(self.notices),
+            notices=tuple(self.custody.notices),
             models=self.models,
             counters={**self.pipeline.counts, **self.counts},
             histograms=self.timings.histograms(),
-            position=dict(self.position),
+            position=dict(self.custody.position),
             lag=dict(self._lag()),
+            failing=self._told_failing(),
         )
 
     # What the source calls: partitions come and go.
 
     def assigned(self, committed: Mapping[Partition, int]) -> Mapping[Partition, int]:
         """Open each partition from its newest snapshot that is not ahead of the commit."""
-        for partition, offset in committed.items():
-            start = self._open(partition, offset)
-            self.position[partition], self.committed[partition] = start, offset
-            if start < offset:
-                self.silent[partition] = offset
-            log.info("partition assigned", partition=_name(partition), committed=offset, at=start)
-            if start == offset:
-                self._snapshot([partition])
-        return {partition: self.position[partition] for partition in committed}
+        self._moved.update(dict.fromkeys(committed, self.steady()))
+        return self.custody.open(committed)
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
         """Deliver, snapshot, forget: the next owner goes on from exactly here."""
         if self.deliver():
-            self._snapshot(p for p in partitions if p in self.position)
-        self._forget(partitions, "partition revoked")
+            self.custody.save(partitions)
+        self._drop(partitions, "partition revoked")
 
     def lost(self, partitions: Sequence[Partition]) -> None:
         """Forget without a trace: another owner may be past us already."""
-        self.delivery.abort()
-        self._forget(partitions, "partition lost")
+        void = self.delivery.abort()
+        self._drop(partitions, "partition lost")
+        if void:
+            self._begin_anew()
 
-    def _open(self, partition: Partition, committed: int) -> int:
-        """Where to read on from."""
-        at_most = committed
-        while found := self.snapshots.load(partition, at_most):
-            offset, state = found
-            try:
-                told = self.pipeline.open(partition, state, offset)
-            except StateError as error:
-                self._warn(partition, offset, "snapshot_unreadable", str(error))
-                at_most = offset - 1
-                continue
-            for line in told:
-                self._warn(partition, offset, "state_dropped", line)
-            self.counts["snapshots", "restored"] += 1
-            return offset
-        self.pipeline.open(partition, None, committed)
-        if committed > 0:
-            detail = f"no snapshot at or below the committed offset {committed}; state starts empty"
-            self._warn(partition, committed, "snapshot_missing", detail)
-        return committed
+    def note(self, notice: Notice) -> None:
+        """Something about the log that an operator should know."""
+        self.custody.note(notice, "log_accidents")
 
-    def _poll(self) -> Sequence[Record]:
+    def _poll(self, most: int) -> Sequence[Record]:
         try:
-            return self.source.poll(self.pace.patience)
+            records = self.source.poll(self.pace.patience, most)
         except SourceError as error:
             self._bear("polls", error)
             return ()
+        self.failing.pop("source", None)
+        return records
 
     def _lag(self) -> Mapping[Partition, int]:
         """What waits in each partition; nothing where none is held or the source cannot say."""
         try:
-            return self.source.lag() if self.position else {}
+            return self.source.lag() if self.custody.position else {}
         except SourceError as error:
             self._bear("lags", error)
             return {}
@@ -231,58 +233,85 @@ class Runner:
         if not error.retriable:
             raise error
         self.counts[what, "failed"] += 1
+        self.failing[_FAILING[what]] = str(error)
         log.warning("failed, will try again", what=what, reason=str(error))
 
     def _emit(self, result: Result) -> None:
-        fresh = result.since(self.silent)
+        fresh = result.since(self.custody.silent)
         self.delivery.emit(fresh)
-        self.recent_alerts.extend(fresh.alerts)
-        self.notices.extend(fresh.notices)
-        for alert in fresh.alerts:
-            if alert.phase == "firing":
-                self.counts["alerts", alert.stream, alert.severity, alert.rule] += 1
+        if fresh.alerts or fresh.notices:
+            self._held.append(Result(alerts=fresh.alerts, notices=fresh.notices))
+        self._holds += len(fresh.scores) + len(fresh.rejected)
         if self.pace.live and fresh.scores:
             times = np.fromiter(map(_TIME, fresh.scores), np.float64, len(fresh.scores))
             self.timings.observe(("score_latency",), self.clock() - times)
 
     def _move(self, result: Result) -> None:
-        self.position.update(result.offsets)
-        for partition in [p for p, mark in self.silent.items() if self.position[p] >= mark]:
-            del self.silent[partition]
+        self.custody.move(result)
+        self._moved.update(dict.fromkeys(result.offsets, self.steady()))
 
-    def _tick(self, now: float) -> None:
+    def _adapt(self, records: int, seconds: float) -> None:
+        """As many records in the next step as the time for one allows, at most twice as many."""
+        if records:
+            room = records * self.pace.step_within / max(seconds, 1e-6)
+            self._most = max(1, int(min(2 * self._most, room, self.pace.most_held)))
+
+    def _tick(self) -> None:
         """Time passes also where nothing comes, but only where nothing waits to be read."""
+        now = self.steady()
         for partition, waiting in self._lag().items():
-            if waiting == 0 and partition in self.position and partition not in self.silent:
-                result = self.pipeline.tick(partition, now)
+            if waiting == 0 and partition in self._moved and partition not in self.custody.silent:
+                result = self.pipeline.tick(partition, now - self._moved[partition])
                 self._emit(result)
                 if result.alerts:
                     self._ticked.add(partition)
 
-    def _snapshot(self, partitions: Iterable[Partition]) -> None:
-        for partition in list(partitions):
-            self._ticked.discard(partition)
-            state = self.pipeline.partitions[partition].state()
-            try:
-                self.snapshots.save(partition, self.position[partition], state)
-                self.counts["snapshots", "saved"] += 1
-            except StateError as error:
-                self.counts["snapshots", "failed"] += 1
-                log.warning("snapshot failed", partition=_name(partition), reason=str(error))
+    def _confirmed(self) -> Mapping[Partition, int]:
+        """What is committed again, for the sake of the answer, where that is due."""
+        if self.steady() < self._confirm_due:
+            return {}
+        self._confirm_due = self.steady() + self.pace.confirm_every
+        return dict(self.custody.committed)
 
-    def _forget(self, partitions: Sequence[Partition], why: str) -> None:
+    def _delivered(self, done: Mapping[Partition, int]) -> None:
+        """Results are out and their offsets committed: show them, and save what is due."""
+        self.custody.committed.update(done)
+        self.counts["commits", "done"] += 1
+        self.failing.pop("delivery", None)
+        for result in self._held:
+            self._show(result)
+        self._void()
+        if self.steady() >= self._snapshot_due:
+            self._snapshot_due = self.steady() + self.pace.snapshot_every
+            self.custody.save(self.custody.position)
+            self._ticked.clear()
+        self.custody.save(self._ticked)
+        self._ticked.clear()
+
+    def _show(self, result: Result) -> None:
+        self.recent_alerts.extend(result.alerts)
+        self.custody.notices.extend(result.notices)
+        for alert in result.alerts:
+            if alert.phase == "firing":
+                self.counts["alerts", alert.stream, alert.severity, alert.rule] += 1
+
+    def _begin_anew(self) -> None:
+        """What was emitted is void: memory is ahead of the log, so open everything again."""
+        held = list(self.custody.position)
+        self._void()
+        self._drop(held, "partition is opened again")
+        self.source.rewind(held)
+
+    def _void(self) -> None:
+        self._held.clear()
+        self._holds = 0
+
+    def _drop(self, partitions: Sequence[Partition], why: str) -> None:
+        self.custody.forget(partitions, why)
         for partition in partitions:
-            self.pipeline.close(partition)
-            for known in (self.position, self.committed, self.silent):
-                known.pop(partition, None)
+            self._moved.pop(partition, None)
             self._ticked.discard(partition)
-            log.info(why, partition=_name(partition))
 
-    def _warn(self, partition: Partition, offset: int, kind: str, detail: str) -> None:
-        self.counts["snapshots", kind] += 1
-        self.notices.append(Notice(partition, offset, "", "", kind, detail))
-        log.warning(kind, partition=_name(partition), offset=offset, detail=detail)
-
-
-def _name(partition: Partition) -> str:
-    return f"{partition.topic}/{partition.number}"
+    def _told_failing(self) -> Mapping[str, str]:
+        saved = {"snapshots": self.custody.failing} if self.custody.failing else {}
+        return {**self.failing, **saved}

@@ -350,14 +350,15 @@ class Delivery(Protocol):
     know which.
 
     `commit` raises SinkError or SourceError where that has to be tried again, and AbortedError
-    where everything since the last commit is void. `abort` makes it void.
+    where everything since the last commit is void. `abort` gives up what is not committed, and
+    tells whether that is void now.
     """
 
     def emit(self, result: Result) -> None: ...
 
     def commit(self, offsets: Mapping[Partition, int]) -> None: ...
 
-    def abort(self) -> None: ...
+    def abort(self) -> bool: ...
 
     def close(self) -> None: ...
 

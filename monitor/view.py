@@ -64,6 +64,7 @@ class View:
     `serve/`.
 
     `counters` maps (metric, label values...) to a running total, named as in docs/metrics.md.
+    `failing` names what does not work just now (source, delivery, snapshots), with the reason.
     """
 
     published: float
@@ -76,6 +77,7 @@ class View:
     histograms: Mapping[tuple[str, ...], Histogram] = field(default_factory=dict)
     position: Mapping[Partition, int] = field(default_factory=dict)
     lag: Mapping[Partition, int] = field(default_factory=dict)
+    failing: Mapping[str, str] = field(default_factory=dict)
 
 
 Publisher = Callable[[], View]

@@ -35,6 +35,9 @@ class Loudness:
     def restore(self, state: State) -> None:
         pass
 
+    def forget(self, slots: Slots) -> None:
+        pass
+
 
 class Deaf(Loudness):
     """Hears nothing: every window has the same score."""

@@ -27,6 +27,8 @@ LAYERS = {
     "monitor.settings": 1,
     "monitor.connections": 1,
     "monitor.section": 1,
+    "monitor.serving": 1,
+    "monitor.passwords": 1,
     "monitor.yaml_reader": 1,
     "monitor.config": 1,
     "monitor.timing": 1,
@@ -36,6 +38,7 @@ LAYERS = {
     "monitor.connect": 2,
     "simulators": 2,
     "monitor.runner": 3,
+    "monitor.custody": 3,
     "monitor.serve": 3,
     "monitor.wiring": 4,
     "monitor.process": 4,
@@ -53,6 +56,7 @@ FORBIDDEN = {
     "monitor.connect": ("monitor.serve", "monitor.runner"),
     "monitor.serve": ("monitor.connect", "monitor.detect", "monitor.runner", "monitor.model"),
     "monitor.runner": ("monitor.connect", "monitor.detect", "monitor.serve", "monitor.model"),
+    "monitor.custody": ("monitor.connect", "monitor.detect", "monitor.serve", "monitor.model"),
 }
 
 # Who alone may import a library or package.

@@ -184,7 +184,7 @@ def test_a_promotion_of_another_form_is_told(tmp_path: Path, wish: str) -> None:
         ("tests.test_cli_errors:Absent", 2, "cannot be loaded"),
         ("tests.no_such_module:Absent", 2, "No module named 'tests.no_such_module'"),
         ("tests.test_cli_errors:Unfinished", 2, "has to be trained; name its model"),
-        ("tests.test_cli_errors:Forgetful", 2, "lacks one of shape, state, restore"),
+        ("tests.test_cli_errors:Forgetful", 2, "lacks one of shape, state, restore, forget"),
         ("tests.test_cli_errors:Static:x", 1, "is not in"),
     ],
 )

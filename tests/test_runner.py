@@ -56,9 +56,9 @@ class Source(MemorySource):
         self.acts = acts
         self.fails: dict[str, Exception] = {}
 
-    def poll(self, timeout: float) -> Any:
+    def poll(self, timeout: float, most: int | None = None) -> Any:
         self._fail("poll")
-        return super().poll(0)
+        return super().poll(0, most)
 
     def lag(self) -> Mapping[Partition, int]:
         self._fail("lag")
@@ -104,6 +104,7 @@ class Bench:
         self.sink = Sink(self.acts)
         self.source = Source(self.log, self.acts)
         plain = {"commit_every": 0.0, "snapshot_every": 1e9, "patience": 0.0, "live": False}
+        plain["confirm_every"] = 1e9
         made = make()
         made.close(HERE)
         delivery = AtLeastOnce([self.sink], self.source)
@@ -160,8 +161,83 @@ def test_where_a_sink_fails_nothing_is_committed_and_nothing_lost() -> None:
     assert (bench.committed, bench.sink.safe, bench.acts) == (0, 0, ["save 0"])
     assert bench.counted("commits", "failed") == 1
     bench.steps()
-    assert (bench.committed, bench.sink.safe) == (2, 2)
-    assert bench.sink.offsets() == [0, 0, 1, 1]
+    assert (bench.committed, bench.sink.safe) == (1, 2)
+    bench.steps()
+    assert (bench.committed, bench.sink.offsets()) == (2, [0, 0, 1, 1])
+
+
+def test_while_results_cannot_be_delivered_nothing_more_is_read() -> None:
+    bench = Bench(commit_every=5.0).feed(*[1.0] * 20).start().steps(3)
+    bench.now = 5.0
+    for _ in range(10):
+        bench.sink.fails = SinkError("broker is away", retriable=True)
+        bench.now += 5.0
+        bench.steps()
+    assert bench.log.end(HERE) - bench.source.lag()[HERE] == 4, "one step was under way"
+    assert bench.runner.view.failing == {"delivery": "broker is away"}
+    bench.sink.fails = None
+    bench.now += 5.0
+    bench.steps()
+    bench.runner.publish()
+    assert not bench.runner.view.failing
+    bench.steps(30)
+    bench.now += 5.0
+    bench.steps()
+    assert bench.committed == 20
+
+
+def test_a_commit_that_fails_for_want_of_a_broker_is_shown_until_one_succeeds() -> None:
+    bench = Bench(live=True).feed(1).start()
+    bench.source.fails["poll"] = SourceError("broker is away", retriable=True)
+    bench.steps()
+    assert bench.runner.view.failing == {"source": "broker is away"}
+    bench.steps()
+    bench.runner.publish()
+    assert not bench.runner.view.failing
+
+
+def test_a_quiet_log_is_committed_again_so_that_an_outage_is_noticed() -> None:
+    bench = Bench(confirm_every=30.0).feed(1).start().steps(2)
+    bench.acts.clear()
+    for bench.now in range(1, 62):
+        bench.steps()
+    assert [act for act in bench.acts if act != "flush"] == ["commit 1", "commit 1"]
+    bench.source.fails["commit"] = SourceError("broker is away", retriable=True)
+    bench.now = 100.0
+    bench.steps()
+    assert bench.runner.failing == {"delivery": "broker is away"}
+
+
+def test_a_step_takes_as_many_records_as_its_time_allows() -> None:
+    bench = Bench(step_within=1.0)
+    asked: list[int | None] = []
+    poll = bench.source.poll
+
+    def slow(timeout: float, most: int | None = None) -> Any:
+        asked.append(most)
+        return poll(timeout, most)
+
+    process = bench.runner.pipeline.process
+
+    def take_long(records: Any) -> Result:
+        bench.now += 0.5 * len(records)
+        return process(records)
+
+    bench.source.poll = slow  # type: ignore[method-assign]
+    bench.source.max_records = 1000
+    bench.runner.pipeline.process = take_long  # type: ignore[method-assign]
+    bench.feed(*[1.0] * 400).start().steps(20)
+    assert asked[0] == 256
+    assert set(asked[1:]) == {2}, "half a second each"
+    bench.runner.pipeline.process = process  # type: ignore[method-assign]
+    bench.steps(4)
+    assert asked[-3:] == [4, 8, 16], "at most twice as many"
+
+
+def test_many_results_are_delivered_before_the_time() -> None:
+    bench = Bench(commit_every=1e9, most_held=6).feed(*[1.0] * 9).start().steps(9)
+    assert bench.committed == 9, "three windows have six scores"
+    assert bench.runner.counts["commits", "done"] == 3
 
 
 def test_where_a_commit_fails_it_is_tried_again() -> None:
@@ -238,7 +314,7 @@ def test_lost_partitions_are_forgotten_and_never_saved_or_committed() -> None:
     bench.steps()
     bench.runner.deliver()
     assert bench.acts == ["save 0", "flush"]
-    assert not bench.runner.position
+    assert not bench.runner.custody.position
     assert not bench.runner.pipeline.partitions
 
 
@@ -249,7 +325,7 @@ def test_the_next_owner_goes_on_from_exactly_here() -> None:
     (alert,) = second.sink.results[0].alerts
     assert alert.offset == 9, "the ninth window was the first vote"
     assert second.counted("snapshots", "restored") == 1
-    assert not second.runner.notices
+    assert not second.runner.custody.notices
 
 
 def test_after_a_crash_it_is_silent_below_the_commit() -> None:
@@ -258,10 +334,10 @@ def test_after_a_crash_it_is_silent_below_the_commit() -> None:
     first.steps(2)
     first.source.crash()
     second = Bench(after=first).start()
-    assert second.runner.position == {HERE: 0}
+    assert second.runner.custody.position == {HERE: 0}
     second.steps(8)
     assert sorted(set(second.sink.offsets())) == [5, 6, 7]
-    assert not second.runner.silent
+    assert not second.runner.custody.silent
 
 
 def test_a_missing_snapshot_is_told() -> None:
@@ -269,7 +345,7 @@ def test_a_missing_snapshot_is_told() -> None:
     first.source.crash()
     first.snapshots.kept.clear()
     second = Bench(after=first).start()
-    (notice,) = second.runner.notices
+    (notice,) = second.runner.custody.notices
     assert (notice.kind, notice.offset) == ("snapshot_missing", 2)
     assert notice.detail.startswith("no snapshot at or below the committed offset 2")
     assert second.counted("snapshots", "snapshot_missing") == 1
@@ -281,8 +357,8 @@ def test_a_snapshot_of_something_else_is_told_and_the_one_before_is_used() -> No
     first.source.crash()
     first.snapshots.replace_newest({"something": np.zeros(3)})
     second = Bench(after=first).start()
-    assert second.runner.position == {HERE: 2}
-    assert [notice.kind for notice in second.runner.notices] == ["snapshot_unreadable"]
+    assert second.runner.custody.position == {HERE: 2}
+    assert [notice.kind for notice in second.runner.custody.notices] == ["snapshot_unreadable"]
 
 
 def test_a_change_of_settings_keeps_what_fits_and_tells_the_rest() -> None:
@@ -290,8 +366,8 @@ def test_a_change_of_settings_keeps_what_fits_and_tells_the_rest() -> None:
     first.runner.close()
     config = stream_config(threshold={"window": 64, "warm_up": 4})
     second = Bench(lambda: pipeline(stream(config)), after=first).start()
-    assert [notice.kind for notice in second.runner.notices] == ["state_dropped"] * 2
-    assert {n.detail for n in second.runner.notices} == {
+    assert [notice.kind for notice in second.runner.custody.notices] == ["state_dropped"] * 2
+    assert {n.detail for n in second.runner.custody.notices} == {
         "vibration:*: threshold:energy starts warm",
         "vibration:*: threshold:level starts warm",
     }
@@ -304,12 +380,28 @@ def silent() -> Pipeline:
 
 def test_time_passes_only_at_the_end_of_the_log() -> None:
     bench = Bench(silent, live=True).feed(1, 1).start()
-    bench.now = 1e6
     bench.steps()
-    assert not bench.sink.offsets("alerts"), "a record still waits"
+    bench.now = 1e6
+    assert bench.source.lag() == {HERE: 1}
+    bench.steps()
+    assert not bench.sink.offsets("alerts"), "a record has just come"
+    bench.now += 10
+    bench.steps()
+    assert not bench.sink.offsets("alerts"), "ten seconds are allowed"
+    bench.now += 0.1
     bench.steps()
     (alert,) = bench.sink.results[-1].alerts
     assert (alert.rule, alert.offset, alert.opened) == ("silence", 2, 17.0)
+
+
+def test_a_jump_of_the_wall_clock_silences_nobody() -> None:
+    bench = Bench(silent, live=True).feed(1, 1).start()
+    bench.runner.clock = lambda: 1e9
+    bench.steps(3)
+    bench.runner.clock = lambda: -1e9
+    bench.steps(3)
+    assert not bench.sink.offsets("alerts")
+    assert bench.committed == 2
 
 
 def test_time_does_not_pass_in_a_replay() -> None:
@@ -331,11 +423,11 @@ def test_time_does_not_pass_while_catching_up_in_silence() -> None:
 
 def test_what_a_tick_found_is_saved_with_the_next_commit() -> None:
     """No record says it, so after a crash only the snapshot knows who has to be resolved."""
-    first = Bench(silent, live=True).feed(1).start()
+    first = Bench(silent, live=True).feed(1).start().steps()
     first.now = 1e6
-    first.steps(2)
+    first.steps()
     assert first.acts.count("save 1") == 1
-    (opened,) = first.sink.results[0].alerts + first.sink.results[1].alerts  # type: ignore[operator]
+    (opened,) = first.sink.results[-1].alerts
     first.source.crash()
     second = Bench(silent, after=first).feed(1).start()
     assert list(second.runner.pipeline.open_alerts) == [opened.id]
@@ -384,8 +476,8 @@ def test_it_runs_until_it_is_stopped() -> None:
     bench = Bench().feed(1, 1)
     poll = bench.source.poll
 
-    def stop_at_the_end(timeout: float) -> Any:
-        found = poll(timeout)
+    def stop_at_the_end(timeout: float, most: int | None = None) -> Any:
+        found = poll(timeout, most)
         if not found:
             bench.runner.stop()
         return found

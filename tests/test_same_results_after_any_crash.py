@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -15,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.connect.sinks import AtLeastOnce
+from monitor.custody import Custody
 from monitor.detect.online_iforest import OnlineIsolationForest
 from monitor.runner import Runner
 from monitor.stream import judge
@@ -39,6 +41,11 @@ def undisturbed() -> Mapping[str, Told]:
     return World().run([]).told
 
 
+@cache
+def undisturbed_times() -> Mapping[str, Counter[tuple[object, ...]]]:
+    return World().run([]).times
+
+
 def test_the_undisturbed_run_has_something_to_lose() -> None:
     found = undisturbed()
     assert len(found["scores"]) > 600
@@ -56,6 +63,12 @@ def test_results_may_repeat_but_never_differ(script: list[str], every: float) ->
     assert not ledger.early, "sent again though it was committed"
 
 
+@given(SCRIPTS, EVERY)
+def test_in_transactions_results_come_exactly_once(script: list[str], every: float) -> None:
+    ledger = World(snapshot_every=every, exactly_once=True).run(script)
+    assert ledger.times == undisturbed_times()
+
+
 def fixed_scripts() -> list[list[str]]:
     """Scripts for which the property above holds, rough enough to find what is broken: hand-offs
     after every poll, and each death again and again.
@@ -71,6 +84,12 @@ def broken(script: list[str]) -> bool:
     """Whether a script shows anything wrong; `trust` loads also snapshots ahead of the commit."""
     ledger = World(snapshot_every=2.0, trust=True).run(script)
     return ledger.told != undisturbed() or bool(ledger.early)
+
+
+def broken_in_transactions(script: list[str]) -> bool:
+    """The same where results come in transactions."""
+    ledger = World(snapshot_every=2.0, trust=True, exactly_once=True).run(script)
+    return ledger.times != undisturbed_times()
 
 
 def test_the_fixed_scripts_find_nothing_wrong() -> None:
@@ -113,7 +132,7 @@ def snapshot_before_commit(patch: pytest.MonkeyPatch) -> None:
     deliver = Runner.deliver
 
     def early(self: Any) -> bool:
-        self._snapshot(self.position)
+        self.custody.save(self.custody.position)
         return deliver(self)
 
     patch.setattr(Runner, "deliver", early)
@@ -124,7 +143,7 @@ def not_silent_below_the_commit(patch: pytest.MonkeyPatch) -> None:
 
 
 def silent_for_ever(patch: pytest.MonkeyPatch) -> None:
-    def move(self: Any, result: Result) -> None:
+    def move(self: Custody, result: Result) -> None:
         self.position.update(result.offsets)
 
     def since(self: Result, marks: Mapping[Partition, int]) -> Result:
@@ -136,7 +155,7 @@ def silent_for_ever(patch: pytest.MonkeyPatch) -> None:
             self.offsets,
         )
 
-    patch.setattr(Runner, "_move", move)
+    patch.setattr(Custody, "move", move)
     patch.setattr(Result, "since", since)
 
 
@@ -191,6 +210,61 @@ def test_the_fixed_scripts_find_a_broken_hand_off(
     if name != "no flush":
         assert World().run([]).told == truth, "only a hand-off shows the difference"
     assert any(map(broken, fixed_scripts()))
+
+
+def lost_without_an_abort(patch: pytest.MonkeyPatch) -> None:
+    def lost(self: Runner, partitions: Sequence[Partition]) -> None:
+        self._drop(partitions, "partition lost")
+
+    patch.setattr(Runner, "lost", lost)
+
+
+def only_the_lost_begin_anew(patch: pytest.MonkeyPatch) -> None:
+    def lost(self: Runner, partitions: Sequence[Partition]) -> None:
+        self.delivery.abort()
+        self._drop(partitions, "partition lost")
+
+    patch.setattr(Runner, "lost", lost)
+
+
+def offsets_before_results(patch: pytest.MonkeyPatch) -> None:
+    """As if the two were not in one transaction; the ledger loses what a later act kills."""
+
+    def deliver(self: Runner) -> bool:
+        self.source.commit(self.custody.due())
+        return real(self)
+
+    real = Runner.deliver
+    patch.setattr(Runner, "deliver", deliver)
+
+
+BREAKS_TRANSACTIONS: dict[str, Mutation] = {
+    "lost without an abort": lost_without_an_abort,
+    "only what is lost begins anew": only_the_lost_begin_anew,
+    "offsets before results": offsets_before_results,
+    "nothing begins anew": lambda patch: patch.setattr(Runner, "_begin_anew", Runner._void),
+    "read on at the commit": read_on_at_the_commit,
+    "silent for ever": silent_for_ever,
+    "not silent below the commit": not_silent_below_the_commit,
+}
+
+
+def scripts_for_transactions() -> list[list[str]]:
+    """Some partitions are lost while results of others wait in the same transaction."""
+    return [*fixed_scripts(), ["step", "lose"] * 10, ["step", "join", "lose", "step"] * 5]
+
+
+def test_the_fixed_scripts_find_nothing_wrong_in_transactions() -> None:
+    assert not any(map(broken_in_transactions, scripts_for_transactions()))
+
+
+@pytest.mark.parametrize("name", BREAKS_TRANSACTIONS)
+def test_the_fixed_scripts_find_a_broken_transaction(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undisturbed_times()
+    BREAKS_TRANSACTIONS[name](monkeypatch)
+    assert any(map(broken_in_transactions, scripts_for_transactions()))
 
 
 def all_in_one_round(slots: Slots) -> list[Slots]:

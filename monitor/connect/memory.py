@@ -99,6 +99,8 @@ class MemorySource:
         self._name = group
         self._owner: Owner | None = None
         self._lost: list[Partition] = []
+        self._rewound: set[Partition] = set()
+        self._turn = 0
 
     def start(self, owner: Owner) -> None:
         """Join the group; what others still hold comes with the polls that follow."""
@@ -106,18 +108,22 @@ class MemorySource:
         self.log.join(self._name, self)
         self._settle()
 
-    def poll(self, timeout: float) -> Sequence[Record]:
+    def poll(self, timeout: float, most: int | None = None) -> Sequence[Record]:
         """What has arrived; waits up to `timeout` seconds where nothing has."""
         self._settle()
-        records = self._take()
+        records = self._take(most)
         if not records and timeout > 0:
             with self.log.arrived:
                 self.log.arrived.wait_for(
-                    lambda: self._moves() or any(self.lag().values()), timeout
+                    lambda: self._moves() or (most != 0 and any(self.lag().values())), timeout
                 )
             self._settle()
-            records = self._take()
+            records = self._take(most)
         return records
+
+    def rewind(self, partitions: Sequence[Partition]) -> None:
+        """See `monitor.types.Source`."""
+        self._rewound.update(p for p in partitions if p in self.position)
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
         """Raises SourceError, and commits nothing, for a partition that is not held; `retriable`
@@ -159,7 +165,7 @@ class MemorySource:
         share = self.log.share(self._name, self)
         self._give_up([p for p in self.position if p not in share])
         with self.log.arrived:
-            new = self._claim()
+            new = self._claim() | self._begun_anew()
         if self._owner and new:
             self.position.update(self._owner.assigned(new))
 
@@ -178,6 +184,13 @@ class MemorySource:
         self.position.update(new)
         return new
 
+    def _begun_anew(self) -> dict[Partition, int]:
+        """What is committed where the owner asked to begin again."""
+        committed = self.log.group(self._name).committed
+        again = {p: committed.get(p, 0) for p in self._rewound if p in self.position}
+        self._rewound.clear()
+        return again
+
     def _free(self) -> list[Partition]:
         """What is ours to take."""
         members = self.log.group(self._name).members
@@ -189,10 +202,15 @@ class MemorySource:
         share = self.log.share(self._name, self)
         return bool(self._free()) or any(p not in share for p in self.position)
 
-    def _take(self) -> list[Record]:
+    def _take(self, most: int | None) -> list[Record]:
+        """From each partition in turn, another one first each time, so that none has to starve."""
+        held = list(self.position)
+        self._turn = (self._turn + 1) % max(1, len(held))
+        room = len(held) * self.max_records if most is None else most
         found: list[Record] = []
-        for partition, at in self.position.items():
-            records = self.log.read(partition, at, self.max_records)
+        for partition in held[self._turn :] + held[: self._turn]:
+            at = self.position[partition]
+            records = self.log.read(partition, at, min(self.max_records, room - len(found)))
             self.position[partition] = at + len(records)
             found += records
         return found

@@ -46,8 +46,9 @@ class AtLeastOnce:
         if offsets:
             self._source.commit(offsets)
 
-    def abort(self) -> None:
+    def abort(self) -> bool:
         """Nothing to take back: what is out already comes again, with the same ids."""
+        return False
 
     def close(self) -> None:
         """Close every sink, also when one of them fails."""

@@ -171,7 +171,7 @@ def _sum(counts: Counter[tuple[str, ...]], name: str, outcome: str | None = None
 
 def _apart(config: Config) -> Config:
     """Binary messages, and a topic for each stream alone: a recording reaches its own only."""
-    first = [stream.topics[0] for stream in config.streams.values()]
+    first = [as_recorded(stream).topics[0] for stream in config.streams.values()]
     topics = first if len(set(first)) == len(first) else list(config.streams)
     streams = {
         name: as_recorded(stream).model_copy(update={"topics": [topic]})

@@ -10,26 +10,28 @@ from monitor.types import Partition, State
 
 
 class MemorySnapshots:
-    """All generations of every partition; `trust` gives also what is ahead of `at_most`."""
+    """All generations of every partition."""
 
-    def __init__(self, *, trust: bool = False) -> None:
+    def __init__(self) -> None:
         self.kept: dict[Partition, dict[int, bytes]] = {}
         self.spoiled: dict[Partition, set[int]] = {}
-        self.trust = trust
 
     def save(self, partition: Partition, offset: int, state: State) -> None:
-        self.kept.setdefault(partition, {})[offset] = to_bytes(state)
+        kept = self.kept.setdefault(partition, {})
+        kept[offset] = to_bytes(state)
+        for ahead in [each for each in kept if each > offset]:
+            del kept[ahead]
         self.spoiled.setdefault(partition, set()).discard(offset)
 
-    def load(self, partition: Partition, at_most: int) -> tuple[int, State] | None:
-        for offset, data in sorted(self.kept.get(partition, {}).items(), reverse=True):
-            if offset > at_most and not self.trust:
-                continue
-            try:
-                return offset, from_bytes(data)
-            except StateError:
-                continue
-        return None
+    def offsets(self, partition: Partition) -> list[int]:
+        return sorted(self.kept.get(partition, {}), reverse=True)
+
+    def load(self, partition: Partition, offset: int) -> State:
+        try:
+            return from_bytes(self.kept[partition][offset])
+        except StateError:
+            del self.kept[partition][offset]
+            raise
 
     def forget_newest(self) -> None:
         """What is left is older. Of every partition, as with the others: one always stays sound."""

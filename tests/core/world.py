@@ -7,6 +7,7 @@ windows; sensors that fall silent, leave gaps, send late, send garbage, and have
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 from monitor.connect.memory import MemoryLog, MemorySource
 from monitor.connect.sinks import AtLeastOnce
 from monitor.detect.online_iforest import OnlineIsolationForest
+from monitor.errors import AbortedError, SourceError
 from monitor.runner import Pace, Runner
 from monitor.stream.features import STATISTICS
 from monitor.stream.lane import LaneSpec, OnlineSpec
@@ -89,16 +91,22 @@ def filled_log(partitions: int = 2) -> MemoryLog:
 
 
 class Ledger:
-    """What has really reached the consumer; `early` is what was sent twice without need."""
+    """What has really reached the consumer, and how often; `early` is what was sent twice without
+    need.
+    """
 
     def __init__(self, committed: Mapping[Partition, int]) -> None:
-        self.told: dict[str, set[tuple[object, ...]]] = {}
+        self.times: dict[str, Counter[tuple[object, ...]]] = {}
         self.early: list[object] = []
         self._committed = committed
 
+    @property
+    def told(self) -> dict[str, set[tuple[object, ...]]]:
+        return {kind: set(found) for kind, found in self.times.items()}
+
     def take(self, result: Result) -> None:
         for kind, found in told(result).items():
-            self.told.setdefault(kind, set()).update(found)
+            self.times.setdefault(kind, Counter()).update(found)
 
     def watch(self, result: Result) -> None:
         """Nothing below the committed offset has to be sent again."""
@@ -125,6 +133,34 @@ class Buffered:
 
     def close(self) -> None:
         self.flush()
+
+
+class Atomic:
+    """A delivery in transactions: results and offsets come at once, or not at all."""
+
+    def __init__(self, ledger: Ledger, source: MemorySource) -> None:
+        self._ledger, self._source = ledger, source
+        self._held: list[Result] = []
+
+    def emit(self, result: Result) -> None:
+        self._held.append(result)
+
+    def commit(self, offsets: Mapping[Partition, int]) -> None:
+        try:
+            self._source.commit(offsets)
+        except SourceError as error:
+            self.abort()
+            raise AbortedError(str(error)) from error
+        for result in self._held:
+            self._ledger.take(result)
+        self._held.clear()
+
+    def abort(self) -> bool:
+        self._held.clear()
+        return True
+
+    def close(self) -> None:
+        self.abort()
 
 
 class DiesError(Exception):
@@ -170,10 +206,13 @@ STEPS = ["step", "join", "crash", "leave", "lose", "forget", "damage", "replace"
 class World:
     """Runs a script, then lets one member finish; `ledger` holds what came of it."""
 
-    def __init__(self, *, snapshot_every: float = 5.0, trust: bool = False) -> None:
+    def __init__(
+        self, *, snapshot_every: float = 5.0, trust: bool = False, exactly_once: bool = False
+    ) -> None:
+        self._trust, self._exactly_once = trust, exactly_once
         self.log = filled_log()
         self.group = self.log.group("monitor")
-        self.snapshots = MemorySnapshots(trust=trust)
+        self.snapshots = MemorySnapshots()
         self.ledger = Ledger(self.group.committed)
         self._every = snapshot_every
         self._fate: set[tuple[str, str]] = set()
@@ -223,10 +262,15 @@ class World:
     def _join(self) -> None:
         source = MemorySource(self.log, max_records=8)
         mortal = Mortal(source, self._fate)
-        delivery = AtLeastOnce([Mortal(Buffered(self.ledger), self._fate)], mortal)
+        delivery: Any = AtLeastOnce([Mortal(Buffered(self.ledger), self._fate)], mortal)
+        if self._exactly_once:
+            delivery = Mortal(Atomic(self.ledger, source), self._fate)
         parts = mortal, new_pipeline(), delivery, Mortal(self.snapshots, self._fate)
         pace = Pace(1.0, self._every, view_every=1e9, patience=0.0, live=False)
-        member = Member(*parts, lambda: next(self._ticks) / 4, pace)
+        member = Member(*parts, lambda: next(self._ticks) / 10, pace)
+        if self._trust:
+            patient = self.snapshots.offsets
+            member.custody._usable = lambda partition, committed: patient(partition)  # type: ignore[method-assign]
         self._members.append((member, source))
         self._within(member, member.start)
 

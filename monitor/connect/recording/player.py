@@ -18,8 +18,11 @@ from monitor.types import Partition, Record, Samples
 
 
 def as_recorded(stream: StreamConfig) -> StreamConfig:
-    """The same stream as `records` encodes it: binary messages, keyed by sensor."""
-    return stream.model_copy(update={"format": Format(), "sensor": "key"})
+    """The same stream as `records` encodes it: binary messages, keyed by sensor, and a topic that
+    has a name where the configuration has only patterns.
+    """
+    topics = [topic for topic in stream.topics if not topic.startswith("^")] or ["recorded"]
+    return stream.model_copy(update={"format": Format(), "sensor": "key", "topics": topics})
 
 
 def records(

@@ -34,12 +34,12 @@ class RecordedSource(MemorySource):
         self._head_start = head_start
         self._began: tuple[float, float] | None = None
 
-    def poll(self, timeout: float) -> Sequence[Record]:
+    def poll(self, timeout: float, most: int | None = None) -> Sequence[Record]:
         """What is due by now; waits up to `timeout` seconds where nothing is."""
-        for record in islice(self._due(), BATCH):
+        for record in islice(self._due(), BATCH if most is None else most):
             self.log.append(record.key, record.time, record.value, topic=record.partition.topic)
-        found = super().poll(0 if self._next is None else timeout)
-        if not found and self._next is None and not self.finished:
+        found = super().poll(0 if self._next is None else timeout, most)
+        if not found and most != 0 and self._next is None and not self.finished:
             self.finished = True
             self.on_end()
         return found

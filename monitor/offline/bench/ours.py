@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from monitor.connect.sinks import AtLeastOnce
+from monitor.errors import StateError
 from monitor.offline.bench.measure import Work
 from monitor.offline.bench.naive import QUANTILE, REMEMBERED
 from monitor.offline.bench.workload import LENGTH, PARTITION, RATE, STREAM, Workload
@@ -71,10 +72,13 @@ class Feed:
         """Give the one partition there is."""
         owner.assigned({PARTITION: 0})
 
-    def poll(self, timeout: float) -> Sequence[Record]:
+    def poll(self, timeout: float, most: int | None = None) -> Sequence[Record]:
         """The next records, at once."""
-        count = min(self.most, len(self.waiting))
+        count = min(self.most, len(self.waiting), self.most if most is None else most)
         return [self.waiting.popleft() for _ in range(count)]
+
+    def rewind(self, partitions: Sequence[Partition]) -> None:
+        pass
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
         pass
@@ -108,8 +112,11 @@ class NoSnapshots:
     def save(self, partition: Partition, offset: int, state: State) -> None:
         pass
 
-    def load(self, partition: Partition, at_most: int) -> tuple[int, State] | None:
-        return None
+    def offsets(self, partition: Partition) -> Sequence[int]:
+        return ()
+
+    def load(self, partition: Partition, offset: int) -> State:
+        raise StateError(f"no snapshot of {partition} at {offset}: none is kept")
 
 
 class Ours:
