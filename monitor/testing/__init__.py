@@ -14,7 +14,6 @@ from monitor.testing.connections import (
     Member,
     Seen,
     check_sink,
-    check_snapshots,
     check_source,
     example_result,
 )
@@ -24,6 +23,7 @@ from monitor.testing.detectors import (
     check_online,
     normal_examples,
 )
+from monitor.testing.snapshots import check_snapshots
 from monitor.testing.states import copied_state, same_state
 
 __all__ = [

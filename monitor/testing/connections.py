@@ -1,4 +1,4 @@
-"""What every source, sink and keeper of snapshots promises."""
+"""What every source and sink promises."""
 
 from __future__ import annotations
 
@@ -6,10 +6,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-import numpy as np
-
-from monitor.testing.states import same_state
-from monitor.types import Alert, Partition, Record, Result, Score, Sink, Snapshots, Source, State
+from monitor.types import Alert, Partition, Record, Result, Score, Sink, Source
 
 Seen = list[tuple[Partition, int]]
 
@@ -176,34 +173,6 @@ def check_sink(make: Callable[[], Sink], delivered: Callable[[], Sequence[str]])
     other.close()
     assert "three" in delivered(), "a new sink writes on where the last one stopped"
     assert len(delivered()) == 4, "a new sink keeps what is there"
-
-
-def check_snapshots(reopen: Callable[[], Snapshots]) -> None:
-    """Check a keeper of snapshots that is empty at first; `reopen` is what a new process sees."""
-    here, there = Partition("plant.vibration", 0), Partition("plant.vibration", 1)
-    assert reopen().load(here, 100) is None, "nothing was saved"
-    for offset in (0, 40, 70):
-        reopen().save(here, offset, _example_state(offset))
-    assert reopen().load(there, 100) is None, "a snapshot belongs to one partition"
-    for at_most, offset in ((100, 70), (70, 70), (69, 40)):
-        found = reopen().load(here, at_most)
-        assert found is not None, f"no snapshot at or below {at_most}; there is one at {offset}"
-        assert found[0] == offset, f"the newest up to {at_most} is {offset}, not {found[0]}"
-        assert same_state(found[1], _example_state(offset)), "the arrays are not those saved"
-    reopen().save(here, 70, _example_state(71))
-    found = reopen().load(here, 100)
-    assert found is not None
-    assert same_state(found[1], _example_state(71)), "of two at one offset the later one counts"
-
-
-def _example_state(number: int) -> State:
-    return {
-        "numbers": np.arange(number, dtype=np.float64),
-        "online:forest/ring": np.full((number % 3, 2), number, np.float32),
-        "flags": np.array([True, False]),
-        "unknown": np.array([np.nan, np.inf], np.float32),
-        "draws": np.array([2**64 - 1], np.uint64),
-    }
 
 
 def example_result(identity: str) -> Result:
