@@ -15,7 +15,8 @@ from monitor.errors import SinkError, StateError
 from monitor.runner import Runner
 from monitor.serve.http import Server
 from monitor.serve.readiness import Expected
-from monitor.settings import Config, ServeConfig
+from monitor.serving import ServeConfig
+from monitor.settings import Config
 from monitor.stream.rehearse import rehearse
 from monitor.wiring import build_middle, build_runner
 

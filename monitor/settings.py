@@ -29,6 +29,7 @@ from monitor.notation import (
     reference,
 )
 from monitor.section import Count, Name, Probability, Settings
+from monitor.serving import ServeConfig
 from monitor.types import Severity
 
 MOST_SAMPLES = 1_000_000
@@ -290,14 +291,6 @@ class ScoringConfig(Settings):
 
     chunk: Annotated[int, Field(ge=1, le=4096)] = 64
     backend: Literal["auto", "torch", "onnx"] = "auto"
-
-
-class ServeConfig(Settings):
-    """The page, the API and `/metrics`; `port` 0 takes a free one."""
-
-    address: str = "127.0.0.1"
-    port: Annotated[int, Field(ge=0, le=65535)] = 9464
-    max_sensors: Count = 1000
 
 
 class Config(Settings):

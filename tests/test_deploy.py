@@ -25,7 +25,7 @@ from monitor.process import serve
 from monitor.runner import Runner
 from monitor.serve.families import METRICS
 from monitor.serve.http import Server
-from monitor.settings import ServeConfig
+from monitor.serving import ServeConfig
 from tests.prometheus import Prometheus, scraping, wait_until
 from tests.served import growing
 from tests.tools import promtool

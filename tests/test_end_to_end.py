@@ -23,7 +23,8 @@ from monitor.connections import JsonLines
 from monitor.offline.train import train
 from monitor.process import serve
 from monitor.runner import Pace, Runner
-from monitor.settings import Config, ServeConfig
+from monitor.serving import ServeConfig
+from monitor.settings import Config
 from monitor.stream.codec import encode_float32
 from monitor.wiring import build_middle
 from simulators.faults import Fault

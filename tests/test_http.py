@@ -19,7 +19,7 @@ from monitor.errors import ServeError
 from monitor.serve import api, schema
 from monitor.serve.http import Server
 from monitor.serve.readiness import Expected, readiness
-from monitor.settings import ServeConfig
+from monitor.serving import ServeConfig
 from monitor.types import Partition
 from monitor.view import View
 from tests.served import NOW, alert, fleet, lane
@@ -188,7 +188,7 @@ def test_healthz_answers_also_while_nothing_moves() -> None:
         assert httpx.get(f"{server.url}/healthz").status_code == 200
         answer = httpx.get(f"{server.url}/readyz")
         assert answer.status_code == 503
-        assert [c["ok"] for c in answer.json()["conditions"]] == [False, False, False]
+        assert [c["ok"] for c in answer.json()["conditions"]] == [False, False, False, True, True]
         view.view = replace(fleet(), published=NOW - 1)
         assert httpx.get(f"{server.url}/readyz").status_code == 200
 
@@ -250,11 +250,11 @@ def test_a_busy_port_is_one_clear_line() -> None:
 @pytest.mark.parametrize("address", ["203.0.113.9", "no such host", "a..b", "x" * 80])
 def test_an_address_of_another_machine_is_one_clear_line(address: str) -> None:
     with pytest.raises(ServeError, match=r"serve: cannot listen on .* port 0: "):
-        Server(fleet, ServeConfig(address=address, port=0)).start()
+        Server(fleet, ServeConfig(address=address, port=0, anonymous=True)).start()
 
 
 def test_every_address_means_this_machine_to_a_browser_here() -> None:
-    with Server(fleet, ServeConfig(address="0.0.0.0", port=0)) as server:
+    with Server(fleet, ServeConfig(address="0.0.0.0", port=0, anonymous=True)) as server:
         assert server.url.startswith("http://127.0.0.1:")
 
 

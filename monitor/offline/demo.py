@@ -30,7 +30,8 @@ from monitor.offline.train import train
 from monitor.process import serve
 from monitor.runner import Pace, Runner
 from monitor.serve.http import Server
-from monitor.settings import Config, ServeConfig
+from monitor.serving import ServeConfig
+from monitor.settings import Config
 from monitor.stream.codec import encode_float32
 from monitor.stream.rehearse import rehearse
 from monitor.types import Partition, Record

@@ -65,6 +65,7 @@ def status(view: View, readiness: schema.Readiness, now: float) -> schema.Status
         now=now,
         published=view.published,
         readiness=readiness,
+        failing=[schema.Failing(name=n, detail=d) for n, d in sorted(view.failing.items())],
         streams=_streams(view),
         partitions=[_partition(view, partition) for partition in held],
         models=[schema.ModelStatus.model_validate(m, from_attributes=True) for m in view.models],

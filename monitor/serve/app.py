@@ -8,13 +8,15 @@ from typing import Annotated, Any
 from fastapi import FastAPI, HTTPException, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from starlette.datastructures import MutableHeaders
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from monitor import __version__
 from monitor.serve import api, schema
+from monitor.serve.guard import Guard, trusted
 from monitor.serve.metrics import CONTENT_TYPE, Exposition
 from monitor.serve.readiness import Expected, readiness
+from monitor.serve.refusals import Refusals
+from monitor.serving import ServeConfig
 from monitor.types import Clock
 from monitor.view import Publisher
 
@@ -29,21 +31,12 @@ PAGE = {
     "dom.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
 }
-HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cache-Control": "no-store",
-}
 
 
-def application(view: Publisher, max_sensors: int, expected: Expected, clock: Clock) -> ASGIApp:
-    """All routes over the last View, with security headers on every answer."""
+def application(
+    view: Publisher, settings: ServeConfig, expected: Expected, clock: Clock, refusals: Refusals
+) -> ASGIApp:
+    """All routes over the last View, behind the guard."""
     app = FastAPI(
         title="monitor",
         version=__version__,
@@ -51,15 +44,17 @@ def application(view: Publisher, max_sensors: int, expected: Expected, clock: Cl
         # The interactive pages would load their scripts from another site.
         docs_url=None,
         redoc_url=None,
+        # They would lead to whatever name the client called the server by.
+        redirect_slashes=False,
         responses={422: {"model": schema.Problem}},
     )
     app.add_exception_handler(RequestValidationError, _unprocessable)
     _add_health(app, view, expected, clock)
-    _add_metrics(app, Exposition(view, max_sensors))
+    _add_metrics(app, Exposition(view, settings.max_sensors, refusals.totals))
     _add_sensors(app, view)
     _add_process(app, view, expected, clock)
     _add_page(app)
-    return Guarded(app)
+    return Guard(app, settings, refusals)
 
 
 def _add_health(app: FastAPI, view: Publisher, expected: Expected, clock: Clock) -> None:
@@ -69,11 +64,11 @@ def _add_health(app: FastAPI, view: Publisher, expected: Expected, clock: Clock)
         return schema.Health()
 
     @app.get("/readyz", tags=["health"], responses={503: {"model": schema.Readiness}})
-    async def readyz(response: Response) -> schema.Readiness:
-        """Whether it has its partitions and models, and its loop moves: 503 where not."""
+    async def readyz(request: Request, response: Response) -> schema.Readiness:
+        """Whether it does its work: 503 where not. Why is for those who are logged in."""
         found = readiness(view(), expected, clock())
         response.status_code = 200 if found.ready else 503
-        return found
+        return found if trusted(request.scope) else schema.Readiness(ready=found.ready)
 
 
 def _add_metrics(app: FastAPI, exposition: Exposition) -> None:
@@ -138,22 +133,3 @@ def _unprocessable(request: Request, error: Exception) -> JSONResponse:
         f"{fault['loc'][-1]}: {fault.get('input')!r}: {fault['msg']}" for fault in error.errors()
     )
     return JSONResponse({"detail": told}, status_code=422)
-
-
-class Guarded:
-    """Adds the security headers to every answer, errors included."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on; ASGI."""
-
-        async def with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    headers[name] = value
-            await send(message)
-
-        await self._app(scope, receive, with_headers)

@@ -92,6 +92,9 @@ METRICS: Mapping[str, Metric] = {
     "monitor_model_trained_timestamp_seconds": Metric(
         "gauge", "When the model was trained.", _MODEL
     ),
+    "monitor_http_refused_total": Metric(
+        "counter", "Requests and connections that the HTTP server turned away.", ("reason",)
+    ),
     "monitor_build_info": Metric("gauge", "1, with the versions.", ("version", "python")),
     "monitor_view_timestamp_seconds": Metric("gauge", "When the loop last published its view."),
 }

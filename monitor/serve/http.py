@@ -5,28 +5,39 @@ It only reads what the loop published, so nothing a client does can change a res
 
 from __future__ import annotations
 
-import socket
+import asyncio
+import ssl
 import threading
 import time
 from types import TracebackType
 from typing import Self
 
+import structlog
 import uvicorn
+from starlette.types import ASGIApp
 
 from monitor.errors import ServeError
 from monitor.serve.app import application
+from monitor.serve.door import Door, Loop, listen, patient
+from monitor.serve.encryption import encryption, identify
+from monitor.serve.guard import MOST_HEADER_BYTES
 from monitor.serve.readiness import Expected
-from monitor.settings import ServeConfig
+from monitor.serve.refusals import Refusals
+from monitor.serving import ServeConfig, Tls
 from monitor.types import Clock
 from monitor.view import Publisher
 
+RENEW_SECONDS = 60
 WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+
+log = structlog.get_logger("monitor")
 
 
 class Server:
     """Serves a View from `start` to `stop`; also a context manager.
 
-    Raises ServeError on `start` where the address cannot be listened on.
+    Raises ServeError on `start` where the address cannot be listened on or the certificate cannot
+    be used.
     """
 
     def __init__(
@@ -37,36 +48,45 @@ class Server:
         clock: Clock = time.time,
     ) -> None:
         self._settings = settings
-        app = application(view, settings.max_sensors, expected or Expected(), clock)
-        self._server = uvicorn.Server(_quiet(app))
-        self._socket: socket.socket | None = None
+        self._refusals = Refusals()
+        self._app = application(view, settings, expected or Expected(), clock, self._refusals)
+        self._server: uvicorn.Server | None = None
+        self._door: Door | None = None
         self._thread: threading.Thread | None = None
 
     def start(self) -> Self:
         """Take the port, then answer from a thread; returns at once."""
-        self._socket = listen(self._settings.address, self._settings.port)
+        settings = self._settings
+        context = encryption(settings.tls) if settings.tls else None
+        self._door = listen(settings.address, settings.port)
+        self._door.admit(settings.limits, self._refusals)
+        if settings.login and not (settings.tls or settings.loopback):
+            log.warning("passwords_unencrypted", address=settings.address, missing="serve.tls")
+        self._server = uvicorn.Server(_configured(self._app, settings, context))
         self._thread = threading.Thread(
-            target=self._server.run, args=([self._socket],), name="monitor-http", daemon=True
+            target=_run, args=[self._server, self._door], name="monitor-http", daemon=True
         )
         self._thread.start()
         return self
 
     def stop(self) -> None:
         """Finish the answers under way, within about a second, and free the port."""
-        self._server.should_exit = True
+        if self._server is not None:
+            self._server.should_exit = True
         if self._thread is not None:
             self._thread.join(timeout=5.0)
-        if self._socket is not None:
-            self._socket.close()
+        if self._door is not None:
+            self._door.close()
 
     @property
     def url(self) -> str:
         """Where a browser on this machine finds it, `http://127.0.0.1:9464`."""
-        if self._socket is None:
+        if self._door is None:
             raise RuntimeError("the server has no url before start()")
-        host, port = self._socket.getsockname()[:2]
+        scheme = "https" if self._settings.tls else "http"
+        host, port = self._door.getsockname()[:2]
         host = WILDCARDS.get(host, host)
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
     def __enter__(self) -> Self:
         return self.start()
@@ -80,43 +100,46 @@ class Server:
         self.stop()
 
 
-def listen(address: str, port: int) -> socket.socket:
-    """A listening socket; port 0 takes a free one. ServeError names address, port and cause."""
-    try:
-        found = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, kind, protocol, _, place = found[0]
-    except (OSError, UnicodeError) as error:
-        raise ServeError(_refused(address, port, error)) from error
-    opened = socket.socket(family, kind, protocol)
-    try:
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        opened.bind(place)
-        opened.listen(128)
-    except OSError as error:
-        opened.close()
-        raise ServeError(_refused(address, port, error)) from error
-    return opened
+def _run(server: uvicorn.Server, door: Door) -> None:
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        runner.run(server.serve(sockets=[door]))
 
 
-def _refused(address: str, port: int, error: OSError | UnicodeError) -> str:
-    cause = getattr(error, "strerror", None) or error
-    return (
-        f"serve: cannot listen on {address} port {port}: {cause}; set serve.address to an address "
-        "of this machine and serve.port to a free port, or to 0 to take any free one"
-    )
-
-
-def _quiet(app: object) -> uvicorn.Config:
+def _configured(
+    app: ASGIApp, settings: ServeConfig, context: ssl.SSLContext | None
+) -> uvicorn.Config:
     """No access log, no signal handlers, no protocol that is not needed."""
+
+    async def renew() -> None:
+        if context and settings.tls:
+            _renew(context, settings.tls)
+
     return uvicorn.Config(
-        app,  # type: ignore[arg-type]
-        loop="asyncio",
-        http="h11",
+        app,
+        http=patient(settings.limits.timeout),
         ws="none",
         lifespan="off",
+        interface="asgi3",
         log_config=None,
-        log_level="warning",
+        # A warning for every malformed request would let anybody fill the log.
+        log_level="error",
         access_log=False,
         server_header=False,
+        proxy_headers=bool(settings.proxies),
+        forwarded_allow_ips=settings.proxies,
+        h11_max_incomplete_event_size=MOST_HEADER_BYTES,
         timeout_graceful_shutdown=1,
+        ssl_context_factory=(lambda *_: context) if context else None,
+        callback_notify=renew,
+        timeout_notify=RENEW_SECONDS,
     )
+
+
+def _renew(context: ssl.SSLContext, settings: Tls) -> None:
+    """A certificate that was renewed is shown without a restart."""
+    try:
+        # Elsewhere first: half a renewal would leave the context with nothing to show.
+        identify(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), settings)
+        identify(context, settings)
+    except ServeError as error:
+        log.warning("certificate_not_renewed", error=str(error))

@@ -7,7 +7,8 @@ moved to another process is gone at the next scrape. Only this file imports prom
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
@@ -16,6 +17,7 @@ from prometheus_client.registry import Collector
 
 from monitor import __version__
 from monitor.serve.families import METRICS, asset_labels
+from monitor.serve.refusals import Refusals
 from monitor.serve.series import SensorSeries, distinct, highest
 from monitor.types import Alert
 from monitor.view import Histogram, Publisher, View
@@ -23,14 +25,21 @@ from monitor.view import Histogram, Publisher, View
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 Rows = dict[tuple[str, ...], float]
+Counters = Mapping[tuple[str, ...], float]
 
 
 class Exposition:
-    """Renders `/metrics`; at most `max_sensors` sensors of each stream are shown one by one."""
+    """Renders `/metrics`; at most `max_sensors` sensors of each stream are shown one by one.
 
-    def __init__(self, view: Publisher, max_sensors: int) -> None:
+    `own` are counters of the server itself, keyed as those of a View.
+    """
+
+    def __init__(
+        self, view: Publisher, max_sensors: int, own: Callable[[], Counters] | None = None
+    ) -> None:
         self._view = view
         self._max_sensors = max_sensors
+        self._own = own or Refusals().totals
         self._series = SensorSeries()
         self._process = CollectorRegistry(auto_describe=False)
         ProcessCollector(registry=self._process)
@@ -38,6 +47,7 @@ class Exposition:
     def render(self) -> bytes:
         """The whole page, UTF-8."""
         view = self._view()
+        view = replace(view, counters={**view.counters, **self._own()})
         every = distinct(view.lanes)
         shown, dropped = highest(every, self._max_sensors)
         families = CollectorRegistry(auto_describe=False)

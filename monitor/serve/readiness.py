@@ -1,9 +1,10 @@
-"""When a process is ready: it has its partitions and models, and its loop moves."""
+"""When a process is ready: it has its partitions and models, its loop moves, its ends work."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from monitor.serve.schema import Condition, Readiness
 from monitor.view import View
@@ -28,7 +29,13 @@ class Expected:
 
 def readiness(view: View, expected: Expected, now: float) -> Readiness:
     """Each condition with a sentence about what was found."""
-    conditions = [_partitions(view, expected), _models(view, expected), _moves(view, expected, now)]
+    conditions = [
+        _partitions(view, expected),
+        _models(view, expected),
+        _moves(view, expected, now),
+        _works(view, "source"),
+        _works(view, "delivery"),
+    ]
     return Readiness(ready=all(c.ok for c in conditions), conditions=conditions)
 
 
@@ -51,3 +58,8 @@ def _moves(view: View, expected: Expected, now: float) -> Condition:
     if view.published <= 0:
         detail = "nothing published yet"
     return Condition(name="progress", ok=age <= expected.max_age, detail=detail)
+
+
+def _works(view: View, end: Literal["source", "delivery"]) -> Condition:
+    reason = view.failing.get(end)
+    return Condition(name=end, ok=reason is None, detail=reason or "works")

@@ -38,7 +38,7 @@ class Health(Answer):
 class Condition(Answer):
     """One thing that must hold before the process counts as ready."""
 
-    name: Literal["partitions", "models", "progress"]
+    name: Literal["partitions", "models", "progress", "source", "delivery"]
     ok: bool
     detail: str
 
@@ -47,7 +47,7 @@ class Readiness(Answer):
     """Whether the process does its work."""
 
     ready: bool
-    conditions: list[Condition]
+    conditions: list[Condition] = Field([], description="empty for clients that did not log in")
 
 
 class Reading(Answer):
@@ -172,6 +172,13 @@ class Remark(Answer):
     detail: str
 
 
+class Failing(Answer):
+    """Something that does not work just now, and why."""
+
+    name: str
+    detail: str
+
+
 class Status(Answer):
     """The process: what it has and how far it is. Times are its own clock's."""
 
@@ -179,6 +186,7 @@ class Status(Answer):
     now: float
     published: float
     readiness: Readiness
+    failing: list[Failing]
     streams: list[StreamStatus]
     partitions: list[PartitionStatus]
     models: list[ModelStatus]

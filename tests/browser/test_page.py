@@ -11,7 +11,7 @@ from importlib.resources import files
 from monitor.errors import MonitorError
 from monitor.serve.app import PAGE
 from monitor.serve.http import Server
-from monitor.settings import ServeConfig
+from monitor.serving import ServeConfig
 from monitor.view import View
 from tests.browser.chromium import Visit, visit
 from tests.served import alert, fleet, growing, lane
