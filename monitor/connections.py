@@ -43,6 +43,7 @@ class Kafka(Settings):
     assignor: Literal["cooperative", "eager"] = "cooperative"
     start: Literal["earliest", "latest"] = "earliest"
     session_timeout: Seconds = 10.0
+    max_poll_interval: Seconds = 300.0
     max_poll_records: Count = 2000
     security: Security = Security()
 

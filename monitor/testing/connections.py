@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from monitor.types import Alert, Partition, Record, Result, Score, Sink, Source
+from monitor.types import Alert, Notice, Partition, Record, Result, Score, Sink, Source
 
 Seen = list[tuple[Partition, int]]
 
@@ -18,8 +18,10 @@ class Member:
         self.source = source
         self.rewind = rewind
         self.seen: Seen = []
+        self.notices: list[Notice] = []
         self.position: dict[Partition, int] = {}
         self.committed: dict[Partition, int] = {}
+        self.forgotten: set[Partition] = set()
         self._inside = False
 
     def start(self) -> Member:
@@ -27,10 +29,11 @@ class Member:
         self._within(lambda: self.source.start(self))
         return self
 
-    def step(self, timeout: float = 0.2) -> Sequence[Record]:
+    def step(self, timeout: float = 0.2, most: int | None = None) -> Sequence[Record]:
         """Poll once, and check that records come in order and from partitions held."""
         records: list[Record] = []
-        self._within(lambda: records.extend(self.source.poll(timeout)))
+        self._within(lambda: records.extend(self.source.poll(timeout, most)))
+        assert most is None or len(records) <= most, f"{len(records)} records, {most} asked for"
         for record in records:
             expected = self.position.get(record.partition)
             assert expected is not None, f"{record.partition} is not held but gave a record"
@@ -43,6 +46,13 @@ class Member:
         """Commit everything seen."""
         self.source.commit(dict(self.position))
 
+    def begin_anew(self, partitions: Sequence[Partition]) -> None:
+        """Forget partitions, to have them again from where the group stands."""
+        for partition in partitions:
+            del self.position[partition]
+        self.forgotten.update(partitions)
+        self.source.rewind(partitions)
+
     def close(self) -> None:
         """Close the source: all partitions are handed over."""
         self._within(self.source.close)
@@ -54,20 +64,27 @@ class Member:
         back = {p: 0 if p in self.committed else self.rewind for p in committed}
         start = {p: max(0, offset - back[p]) for p, offset in committed.items()}
         self.committed = {**committed, **self.committed}
+        self.forgotten.difference_update(committed)
         self.position.update(start)
         return start
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
         """Commit and forget."""
         assert self._inside, "revoked was called outside start, poll and close"
-        self.source.commit({p: self.position[p] for p in partitions})
+        self.source.commit({p: self.position[p] for p in partitions if p not in self.forgotten})
         self.lost(partitions)
 
     def lost(self, partitions: Sequence[Partition]) -> None:
         """Forget."""
         assert self._inside, "lost was called outside start, poll and close"
-        for partition in partitions:
+        for partition in set(partitions) - self.forgotten:
             del self.position[partition]
+        self.forgotten.difference_update(partitions)
+
+    def note(self, notice: Notice) -> None:
+        """Keep it."""
+        assert self._inside, "note was called outside start, poll and close"
+        self.notices.append(notice)
 
     def _within(self, act: Callable[[], object]) -> None:
         self._inside = True
@@ -106,13 +123,42 @@ def check_source(
     again = [(p, o) for p, offset in second.committed.items() for o in range(offset)[-3:]]
     assert sorted(second.seen) == sorted(again + more), "the owner says where to read on"
 
+    _check_bounds(second, append, patience)
+    _check_rewinding(second, append, patience)
     _check_sharing(second, Member(join()).start(), append, patience)
+
+
+def _check_bounds(member: Member, append: Callable[[int], Seen], wait: float) -> None:
+    member.seen.clear()
+    expected = append(20)
+    for _ in range(3):
+        member.step(0.05, 0)
+    assert not member.seen, "with 0 nothing is read"
+    _until(lambda: member.step(0.05, 3) and len(member.seen) >= 20, "not all came", wait)
+    assert sorted(member.seen) == sorted(expected), "no record is lost or doubled by a bound"
+    assert _ordered(member.seen), "records of one partition come in offset order"
+    member.commit()
+
+
+def _check_rewinding(member: Member, append: Callable[[int], Seen], wait: float) -> None:
+    member.seen.clear()
+    expected = append(20)
+    _until(lambda: member.step() and len(member.seen) >= 20, "not all came", wait)
+    one, *others = sorted(member.position)
+    again = [where for where in member.seen if where[0] != one]
+    member.source.commit({one: member.position[one]})
+    member.begin_anew(sorted(member.position))
+    _until(lambda: member.step() and len(member.seen) >= 20 + len(again), "not all again", wait)
+    assert sorted(member.seen) == sorted(expected + again), "what is not committed comes again"
+    assert set(member.position) == {one, *others}, "what is rewound is held again"
+    _until(lambda: _step([member]) and _no_lag(member, {one, *others}), "lag is not 0", wait)
+    member.commit()
 
 
 def _check_sharing(old: Member, new: Member, append: Callable[[int], Seen], wait: float) -> None:
     partitions = set(old.position)
     old.seen.clear()
-    _until(lambda: _step([old, new]) and old.position and new.position, "not shared", wait)
+    _until(lambda: _step([old, new], 0) and old.position and new.position, "not shared", wait)
     _until(
         lambda: _step([old, new]) and set(old.position) | set(new.position) == partitions,
         "not every partition has an owner again",
@@ -129,9 +175,9 @@ def _check_sharing(old: Member, new: Member, append: Callable[[int], Seen], wait
     new.close()
 
 
-def _step(members: Sequence[Member]) -> bool:
+def _step(members: Sequence[Member], most: int | None = None) -> bool:
     for member in members:
-        member.step(0.05)
+        member.step(0.05, most)
     return True
 
 

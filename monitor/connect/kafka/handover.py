@@ -20,6 +20,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from kafka import AsyncConsumerRebalanceListener, TopicPartition
+from kafka.cluster import ClusterMetadata
 from kafka.future import Future as KafkaFuture
 from kafka.net.compat import KafkaNetClient
 from kafka.net.selector import NetworkSelector
@@ -49,6 +50,7 @@ class Attendant:
         self._serve = serve
         self._failed = False
         self._loop = NetworkSelector()
+        self._cluster: ClusterMetadata | None = None
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="kafka-calls")
         self._events: queue.SimpleQueue[Handover | Future[Any]] = queue.SimpleQueue()
         self.listener = _Listener(self._events.put)
@@ -58,12 +60,19 @@ class Attendant:
         """Whether a hand-over went wrong."""
         return self._failed
 
+    @property
+    def cluster(self) -> ClusterMetadata:
+        """What the client knows of the cluster's topics."""
+        assert self._cluster is not None, "the consumer has been made"
+        return self._cluster
+
     def client(self, **config: Any) -> KafkaNetClient:
         """The network client for a consumer, on a loop that this object can wake."""
         client = KafkaNetClient(net=self._loop, **config)
         # kafka-python 3.0 takes the consumer's setting but does not bring it here, and so would
         # create a topic whose name has a typing error.
-        client.cluster.config["allow_auto_create_topics"] = config["allow_auto_create_topics"]
+        self._cluster = client.cluster
+        self._cluster.config["allow_auto_create_topics"] = config["allow_auto_create_topics"]
         return client
 
     def submit(self, call: Callable[[], T]) -> Future[T]:

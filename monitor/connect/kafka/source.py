@@ -10,12 +10,19 @@ from functools import partial
 from typing import Any
 
 import structlog
-from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition, errors
-from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka import KafkaConsumer, TopicPartition, errors
 from kafka.structs import ConsumerGroupMetadata, MemberState
 
-from monitor.connect.kafka.client import connection, said
+from monitor.connect.kafka.client import said
 from monitor.connect.kafka.handover import Attendant, Handover
+from monitor.connect.kafka.joining import (
+    MEMBERSHIP,
+    is_fenced,
+    make_consumer,
+    reason,
+    subscribe,
+)
+from monitor.connect.kafka.places import Place, Places
 from monitor.connect.kafka.reach import reach
 from monitor.connections import Kafka
 from monitor.errors import SourceError
@@ -28,42 +35,31 @@ Batches = dict[TopicPartition, list[Any]]
 _REQUEST = 10.0
 _PAUSE = 0.1
 _JOINING = 0.25
-_MEMBERSHIP = (
-    errors.RebalanceInProgressError,
-    errors.CommitFailedError,
-    errors.IllegalGenerationError,
-    errors.UnknownMemberIdError,
-)
-# Few large answers instead of many small ones: the client's CPU is the limit, not the broker.
-_FETCH = {
-    "fetch_min_bytes": 64 * 1024,
-    "fetch_max_wait_ms": 50,
-    "fetch_max_bytes": 64 * 1024 * 1024,
-    "max_partition_fetch_bytes": 4 * 1024 * 1024,
-}
 
 
 class KafkaSource:
     """The records of some topics, shared with the other members of the group.
 
-    When members come or go only the partitions that move are handed over (cooperative sticky); the
-    others are not interrupted. A topic that does not exist yet is waited for. Records of open or
-    aborted transactions are not seen.
+    A topic that begins with `^` is a pattern of whole names. What does not exist yet is waited for.
+    Records of open or aborted transactions are not seen. While the caller is busy, however long,
+    heartbeats go on: only one that does not poll for `max_poll_interval` is expelled.
 
     `start` raises SourceError with the reason where no broker lets us in. An error that the owner
-    raises in a hand-over comes out of `poll` or `close`; after that only `close` is left.
+    raises in a hand-over comes out of `poll` or `close`; after that only `close` is left. A
+    partition that the owner forgot, to `rewind` it, may still be revoked or lost: the owner is
+    told, and has nothing to do.
     """
 
     def __init__(self, settings: Kafka, topics: Sequence[str]) -> None:
         self._settings = settings
         self._topics = sorted(set(topics))
-        self._held: dict[Partition, TopicPartition] = {}
-        self._ends: dict[Partition, int] = {}
+        self._held: set[Partition] = set()
+        self._rewound: set[Partition] = set()
         self._attendant: Attendant | None = None
         self._consumer: Any = None
         self._owner: Owner | None = None
         self._fetch: Future[Batches] | None = None
-        self._closing = False
+        self._idle = self._fenced = self._closing = False
 
     def start(self, owner: Owner) -> None:
         """Join the group; the partitions come with the polls that follow."""
@@ -72,72 +68,89 @@ class KafkaSource:
         self._attendant = Attendant(self._serve)
         with self._translated("cannot start"):
             try:
-                self._consumer = self._make(self._attendant)
+                self._consumer = make_consumer(self._settings, self._attendant)
             finally:
                 if self._consumer is None:
                     self._attendant.stop()
-        self._consumer.subscribe(self._topics, listener=self._attendant.listener)
-        # In this order, or the group's leader finds its first assignment outdated and joins again.
-        for topic in self._topics:
-            if not self._consumer.partitions_for_topic(topic):
-                log.warning("topic_missing", topic=topic, hint="read as soon as it is created")
+        self._places = Places(self._consumer, self._attendant.cluster, self._settings.start)
+        subscribe(self._consumer, self._attendant, self._topics)
 
-    def _make(self, attendant: Attendant) -> KafkaConsumer:
-        session = self._settings.session_timeout
-        return KafkaConsumer(
-            **connection(self._settings),
-            **_FETCH,
-            kafka_client=attendant.client,
-            group_id=self._settings.group,
-            session_timeout_ms=int(session * 1000),
-            # Heartbeats also bring the news that others join or leave.
-            heartbeat_interval_ms=int(min(session / 4, 1.0) * 1000),
-            max_poll_records=self._settings.max_poll_records,
-            partition_assignment_strategy=[CooperativeStickyAssignor],
-            isolation_level="read_committed",
-            enable_auto_commit=False,
-            # An offset that is gone is told, not skipped in silence: see _step_into_range.
-            auto_offset_reset="none",
-            allow_auto_create_topics=False,
-            metadata_max_age_ms=5000,
-            metrics_enabled=False,
-        )
-
-    def poll(self, timeout: float) -> list[Record]:
+    def poll(self, timeout: float, most: int | None = None) -> list[Record]:
         """See `monitor.types.Source`; SourceError where the broker refuses to be read."""
         consumer, attendant = self._open()
         if attendant.failed:
             raise SourceError("a hand-over of partitions has failed; close this source")
+        late = self._fetch is not None
         if self._fetch is None:
-            self._fetch = attendant.submit(lambda: self._fetched(consumer, timeout))
+            self._reopen()
+            self._idle = most == 0
+            self._fetch = attendant.submit(partial(self._fetched, consumer, timeout, most))
         if not attendant.attend(self._fetch, timeout + _JOINING):
             return []
+        void = set(self._rewound)
+        if late:
+            self._reopen()
         done, self._fetch = self._fetch, None
+        batches = self._batches(done, timeout)
+        return self._taken(batches, void | self._rewound, most)
+
+    def rewind(self, partitions: Sequence[Partition]) -> None:
+        """See `monitor.types.Source`; what is not held any more is passed over."""
+        self._rewound.update(self._held.intersection(partitions))
+
+    def _batches(self, done: Future[Batches], timeout: float) -> Batches:
         with self._translated("cannot read"):
             try:
-                batches = done.result()
+                return done.result()
             except errors.OffsetOutOfRangeError as error:
-                self._step_into_range(error.args[0])
-                return []
-            except (errors.RetriableError, *_MEMBERSHIP) as error:
+                gone = {Partition(*tp): offset for tp, offset in error.args[0].items()}
+                self._go_on(self._places.out_of_range(gone))
+            except errors.LogTruncationError as error:
+                ends = {Partition(*tp): p and p.offset for tp, p in error.divergent_offsets.items()}
+                self._go_on(self._places.taken_back(ends))
+            except (errors.RetriableError, *MEMBERSHIP) as error:
                 log.warning("poll_failed", reason=said(error), hint="goes on by itself")
                 time.sleep(min(max(timeout, 0.0), _PAUSE))
-                return []
-        return [record for tp, batch in batches.items() for record in _records(tp, batch)]
+        return {}
 
-    def _fetched(self, consumer: KafkaConsumer, timeout: float) -> Batches:
+    def _taken(self, batches: Batches, void: set[Partition], most: int | None) -> list[Record]:
+        """At most so many records, none of them void; the others are fetched again."""
+        taken: list[Record] = []
+        for tp, batch in batches.items():
+            if Partition(*tp) in void:
+                continue
+            room = len(batch) if most is None else max(0, most - len(taken))
+            taken += _records(tp, batch[:room])
+            if room < len(batch):
+                self._consumer.seek(tp, batch[room].offset)
+        return taken
+
+    def _fetched(self, consumer: KafkaConsumer, timeout: float, most: int | None) -> Batches:
+        """What one call of the client gives; with `most` 0 all that is held rests meanwhile."""
+        limit = min(most or self._settings.max_poll_records, self._settings.max_poll_records)
+        if most == 0:
+            consumer.pause(*consumer.assignment())
+        try:
+            return self._joined(consumer, timeout, limit)
+        finally:
+            if most == 0:
+                resting = {Partition(*tp): tp for tp in consumer.paused()}
+                consumer.resume(*(tp for p, tp in resting.items() if p not in self._rewound))
+
+    def _joined(self, consumer: KafkaConsumer, timeout: float, limit: int) -> Batches:
         """Records, or none after `timeout`; but joining the group is seen through to its end.
 
         A join that ends while nobody polls is thrown away by kafka-python 3.0.12, which then joins
         anew and so makes all others join anew: two members can go on like that for ever.
         """
-        milliseconds = max(0, int(timeout * 1000))
-        batches: Batches = consumer.poll(timeout_ms=milliseconds)
+        batches: Batches = consumer.poll(max(0, int(timeout * 1000)), limit)
         until = time.monotonic() + _REQUEST
         while not batches and not self._closing and time.monotonic() < until:
             if consumer.group_metadata().state is MemberState.STABLE:
                 break
-            batches = consumer.poll(timeout_ms=int(_JOINING * 1000))
+            batches = consumer.poll(int(_JOINING * 1000), limit)
+        if self._settings.instance and is_fenced(consumer):
+            raise errors.FencedInstanceIdError
         return batches
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
@@ -149,13 +162,12 @@ class KafkaSource:
         consumer, _ = self._open()
         if strange := [partition for partition in offsets if partition not in self._held]:
             raise SourceError(f"cannot commit {strange[0]}: not held by this member")
-        wanted = {self._held[p]: OffsetAndMetadata(offset, "", -1) for p, offset in offsets.items()}
         with self._translated("cannot commit"):
-            consumer.commit(wanted, timeout_ms=_REQUEST * 1000)
+            consumer.commit(self._places.stamped(offsets), timeout_ms=_REQUEST * 1000)
 
     def membership(self) -> ConsumerGroupMetadata:
-        """Who this member is in its group now: with it a transaction that commits offsets is refused
-        once somebody else owns the partitions. Needs no request.
+        """Who this member is in its group now: with it a transaction that commits offsets is
+        refused once somebody else owns the partitions. Needs no request.
         """
         consumer, _ = self._open()
         return consumer.group_metadata()
@@ -165,16 +177,11 @@ class KafkaSource:
 
         While the group is changing nothing is known to be at the high-water mark.
         """
-        consumer, _ = self._open()
+        self._open()
         if self._fetch is not None:
             return dict.fromkeys(self._held, 1)
         with self._translated("cannot tell the lag"):
-            return {p: self._behind(consumer, p, tp) for p, tp in self._held.items()}
-
-    def _behind(self, consumer: KafkaConsumer, partition: Partition, tp: TopicPartition) -> int:
-        fetched = consumer.highwater(tp)  # None before the first fetch
-        end = self._ends[partition] if fetched is None else int(fetched)
-        return max(0, end - int(consumer.position(tp, timeout_ms=0)))
+            return {p: 1 if p in self._rewound else self._places.behind(p) for p in self._held}
 
     def close(self) -> None:
         """Hand all partitions over and leave the group; more than once does no harm."""
@@ -199,74 +206,89 @@ class KafkaSource:
 
     def _serve(self, handover: Handover) -> None:
         """Tell the owner; on the caller's thread, while the client waits."""
-        log.info(handover.kind, partitions=[f"{p.topic}/{p.number}" for p in handover.partitions])
+        kind, partitions = handover.kind, handover.partitions
+        if kind == "revoked" and self._fenced:
+            kind = "lost"
+        log.info(kind, partitions=[f"{p.topic}/{p.number}" for p in partitions])
         assert self._owner is not None, "the owner is set before the first poll"
-        if handover.kind == "assigned":
-            self._assign(self._owner, handover.partitions)
+        if kind == "assigned":
+            self._held.update(partitions)
+            self._find(partitions)
             return
-        if handover.kind == "revoked":
-            self._owner.revoked(handover.partitions)
-        else:
-            self._owner.lost(handover.partitions)
-        for partition in handover.partitions:
-            self._held.pop(partition, None)
+        self._owner.revoked(partitions) if kind == "revoked" else self._owner.lost(partitions)
+        self._held.difference_update(partitions)
+        self._rewound.difference_update(partitions)
 
-    def _assign(self, owner: Owner, partitions: Sequence[Partition]) -> None:
-        consumer, _ = self._open()
-        self._held.update((p, TopicPartition(*p)) for p in partitions)
+    def _reopen(self) -> None:
+        """Begin anew with what was rewound, or has become another log; nothing is fetched now."""
+        if self._rewound:
+            self._find(sorted(self._rewound))
         with self._translated("cannot find where to read on"):
-            ranges = self._ranges([self._held[p] for p in partitions])
-            committed = {p: self._committed(p, ranges[p]) for p in partitions}
-        wanted = {**committed, **owner.assigned(committed)}
-        for partition in partitions:
-            start = _into(ranges[partition], partition, wanted[partition])
-            consumer.seek(self._held[partition], start)
+            self._go_on(self._places.remade(self._held - self._rewound))
 
-    def _ranges(self, tps: Sequence[TopicPartition]) -> dict[Partition, range]:
-        """The offsets that the log still has, or will give next."""
-        consumer, _ = self._open()
-        firsts = consumer.beginning_offsets(list(tps), timeout_ms=_REQUEST * 1000)
-        ends = consumer.end_offsets(list(tps), timeout_ms=_REQUEST * 1000)
-        self._ends.update((Partition(*tp), end) for tp, end in ends.items())
-        return {Partition(*tp): range(firsts[tp], ends[tp] + 1) for tp in tps}
+    def _find(self, partitions: Sequence[Partition]) -> None:
+        """Open partitions where the group stands, or, where that cannot be told now, later."""
+        try:
+            with self._translated("cannot find where to read on"):
+                places = self._places.find(partitions)
+        except SourceError as error:
+            if not error.retriable:
+                raise
+            log.warning("position_unknown", reason=str(error), hint="goes on by itself")
+            self._rest(partitions)
+            return
+        self._rewound.difference_update(partitions)
+        self._give(places)
 
-    def _committed(self, partition: Partition, valid: range) -> int:
-        consumer, _ = self._open()
-        offset = consumer.committed(self._held[partition], timeout_ms=_REQUEST * 1000)
-        if offset is None:
-            return valid[0] if self._settings.start == "earliest" else valid[-1]
-        return _into(valid, partition, offset)
+    def _rest(self, partitions: Sequence[Partition]) -> None:
+        self._rewound.update(partitions)
+        for tp in (TopicPartition(*partition) for partition in partitions):
+            # Any offset will do: without one the client itself would ask where to begin.
+            self._consumer.seek(tp, 0)
+            self._consumer.pause(tp)
 
-    def _step_into_range(self, offsets: Mapping[TopicPartition, int]) -> None:
-        """Go on where the log goes on, after it has dropped what was to be read next."""
-        consumer, _ = self._open()
-        ranges = self._ranges(list(offsets))
-        for tp, offset in offsets.items():
-            partition = Partition(*tp)
-            consumer.seek(tp, _into(ranges[partition], partition, offset))
+    def _go_on(self, places: Sequence[Place]) -> None:
+        """Read on where the log has moved under the reader. What was learnt from records that are
+        no more is void, and forgotten.
+        """
+        assert self._owner is not None
+        for place in places:
+            if place.partition not in self._held:
+                continue
+            if place.notice and place.notice.kind == "log_is_shorter":
+                self._owner.lost([place.partition])
+                self._give([place])
+            else:
+                self._move(place)
+
+    def _give(self, places: Sequence[Place]) -> None:
+        assert self._owner is not None
+        wanted = self._owner.assigned({place.partition: place.offset for place in places})
+        for place in places:
+            self._move(place.at(wanted.get(place.partition, place.offset)))
+
+    def _move(self, place: Place) -> None:
+        assert self._owner is not None
+        tp = TopicPartition(*place.partition)
+        self._consumer.seek(tp, place.offset)
+        (self._consumer.pause if self._idle else self._consumer.resume)(tp)
+        if place.notice:
+            told = place.notice
+            log.warning(told.kind, **place.partition._asdict(), at=told.offset, detail=told.detail)
+            self._owner.note(told)
 
     @contextmanager
     def _translated(self, failure: str) -> Iterator[None]:
         try:
             yield
         except errors.KafkaError as error:
+            self._fenced |= isinstance(error, errors.FencedInstanceIdError)
             where = f"{', '.join(self._topics)} of group {self._settings.group!r}"
             addresses = ", ".join(self._settings.bootstrap)
             raise SourceError(
-                f"{failure}: {where} at Kafka {addresses}: {said(error)}",
-                retriable=error.retriable or isinstance(error, _MEMBERSHIP),
+                f"{failure}: {where} at Kafka {addresses}: {reason(error, self._settings)}",
+                retriable=error.retriable or isinstance(error, MEMBERSHIP),
             ) from error
-
-
-def _into(valid: range, partition: Partition, offset: int) -> int:
-    """The offset, or the nearest one that the log has; what is skipped is told."""
-    if offset < valid[0]:
-        log.warning("records_expired", **partition._asdict(), lost=valid[0] - offset)
-    elif offset > valid[-1]:
-        # Only a topic that was deleted and made again, or an unclean election, goes backwards.
-        log.warning("log_is_shorter", **partition._asdict(), expected=offset, end=valid[-1])
-        return valid[0]
-    return max(offset, valid[0])
 
 
 def _records(tp: TopicPartition, batch: Sequence[Any]) -> list[Record]:
