@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from monitor import __version__
-from monitor.errors import MonitorError
+from monitor.errors import ConfigError, MonitorError
 
 app = typer.Typer(
     name="monitor",
@@ -21,6 +21,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+
+_LEAST_PASSWORD, _MOST_PASSWORD = 8, 1000
 
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="The YAML file.")]
 Recordings = Annotated[
@@ -144,6 +146,14 @@ def check(
     Console(stderr=True).print(f"[green]{config}: valid[/green]")
 
 
+@app.command(epilog="Example: monitor hash-password")
+def hash_password() -> None:
+    """Ask for a password, or read it from standard input: its hash, for serve.login.users."""
+    from monitor import passwords
+
+    print(passwords.hash_password(_password()))
+
+
 @app.command(epilog="Example: monitor demo --seed 7 --json demo.json")
 def demo(
     seconds: Annotated[float, typer.Option(help="How long to run; 0: until stopped.")] = 75.0,
@@ -185,6 +195,23 @@ def main() -> None:
         sys.exit(error.exit_code)
     except BrokenPipeError:
         sys.exit(1)
+
+
+def _password() -> str:
+    """From the terminal twice, unseen; from a pipe the first line."""
+    if sys.stdin.isatty():
+        found = str(typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True))
+    else:
+        try:
+            found = sys.stdin.buffer.readline(_MOST_PASSWORD + 2).decode().rstrip("\r\n")
+        except UnicodeDecodeError:
+            raise ConfigError("standard input: the password is not UTF-8") from None
+    if not _LEAST_PASSWORD <= len(found.encode(errors="replace")) <= _MOST_PASSWORD:
+        raise ConfigError(
+            f"a password of {len(found)} characters; {_LEAST_PASSWORD} to {_MOST_PASSWORD} bytes "
+            "are valid"
+        )
+    return found
 
 
 def _load(path: Path) -> Any:

@@ -15,7 +15,11 @@ from monitor.cli import app
 from tests.kafka.processes import environment, results, told
 from tests.terminal import command, plant, written
 
-COMMANDS = sorted(str(each.callback.__name__) for each in app.registered_commands if each.callback)
+COMMANDS = sorted(
+    str(each.callback.__name__).replace("_", "-")
+    for each in app.registered_commands
+    if each.callback
+)
 KAFKA = {"bootstrap": ["127.0.0.1:1"]}
 
 
