@@ -14,7 +14,8 @@ let timer = null;
 let round = 0;
 
 async function ask(path) {
-  const answer = await fetch(`api/v1/${path}`, {
+  // Not relative to the address as it is: that may have a name and a password in it.
+  const answer = await fetch(new URL(`api/v1/${path}`, location.origin + location.pathname), {
     headers: { accept: "application/json" },
     signal: AbortSignal.timeout(PATIENCE),
   });

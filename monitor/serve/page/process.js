@@ -1,4 +1,4 @@
-// The process: readiness, partitions, models, notices.
+// The process: readiness, partitions, models, what fails, notices.
 import { byId, count, keep, make, moment, showIf, span } from "./dom.js";
 
 export function showState(status) {
@@ -53,9 +53,10 @@ export function showProcess(status) {
     make("td", { title: each.fingerprint }, `${each.name} ${each.version}`),
     make("td", {}, moment(each.trained_at, status.now)),
   ]);
+  byId("failing").replaceChildren(...status.failing.map(failing));
   const notices = [...status.notices].reverse().slice(0, 20);
   byId("notices").replaceChildren(...notices.map(notice));
-  showIf(byId("notices-none"), notices.length === 0);
+  showIf(byId("notices-none"), notices.length + status.failing.length === 0);
 }
 
 function table(name, items, cells) {
@@ -67,6 +68,11 @@ function table(name, items, cells) {
     (row, [item]) => row.replaceChildren(...cells(item)),
   );
   showIf(byId(`${name}-none`), items.length === 0);
+}
+
+function failing(each) {
+  const name = make("span", { class: "badge", "data-severity": "critical" }, `${each.name} fails`);
+  return make("li", {}, name, " ", make("span", { class: "quiet" }, each.detail));
 }
 
 function notice(each) {
