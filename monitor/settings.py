@@ -107,6 +107,22 @@ class WindowConfig(Settings):
         return self
 
 
+class EventTime(Settings):
+    """What becomes of samples whose time is not as it should be; docs/event-time.md tells each.
+
+    `max_ahead` is the most that samples may be ahead of the log's own time stamp; `max_skew` the
+    most that they may be ahead of that and of what is usual in their partition.
+    """
+
+    late: Literal["drop", "dead_letter"] = "drop"
+    duplicate: Literal["first", "last", "dead_letter"] = "first"
+    out_of_order: Literal["sort", "drop", "dead_letter"] = "sort"
+    future: Literal["reject", "accept"] = "reject"
+    max_ahead: Seconds = 86400.0
+    skew: Literal["isolate", "accept", "reject"] = "isolate"
+    max_skew: Seconds = 60.0
+
+
 class Use(Settings):
     """One detector of a rule: the short form `conv_ae:pumps@production`, or with its parameters."""
 
@@ -222,6 +238,7 @@ class StreamConfig(Settings):
         if isinstance(value, dict) and len(value) == 1 and "kind" not in value:
             ((kind, paths),) = value.items()
             return {"kind": kind, "paths": paths or {}}
+    event_time: EventTime = EventTime()
         return value
 
     @field_validator("sensor")
@@ -254,6 +271,15 @@ class StreamConfig(Settings):
         )
 
     def rule_of(self, sensor: str) -> int | None:
+    @model_validator(mode="after")
+    def _replaceable(self) -> StreamConfig:
+        if self.window.input == "windows" and self.event_time.duplicate == "last":
+            raise ValueError(
+                "event_time.duplicate is last, but a ready window is scored when it comes: with "
+                "window.input windows first and dead_letter are valid"
+            )
+        return self
+
         """The place of the first rule that matches the sensor's name."""
         found = (i for i, rule in enumerate(self.models) if fnmatchcase(sensor, rule.match))
         return next(found, None)

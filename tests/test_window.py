@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.errors import StateError
-from monitor.settings import WindowConfig
-from monitor.stream.window import Windower
+from monitor.settings import EventTime, WindowConfig
+from monitor.stream.window import SAMPLES, Windower
 from monitor.types import Samples
 from tests.core.builders import window
-from tests.core.plain_window import Cut, PlainWindower, pushes
+from tests.core.plain_window import Cut, PlainWindower, policies, pushes
 from tests.core.plain_window import settings as window_settings
 
 
@@ -44,28 +44,32 @@ def same(found: list[Cut], expected: list[Cut]) -> None:
         np.testing.assert_allclose(data, wanted, rtol=1e-6)
 
 
-def compare(config: WindowConfig, found: list[tuple[int, Samples]], parts: list[int]) -> None:
+def compare(
+    config: WindowConfig, policy: EventTime, found: list[tuple[int, Samples]], parts: list[int]
+) -> None:
     """Push all in one plain windower; in parts, with a state saved between, in the real one."""
-    plain = PlainWindower(config)
+    plain = PlainWindower(config, policy)
     for slot, samples in found:
         plain.push(slot, samples)
     cuts, counts, state = [], plain.counts.copy(), Windower(config).state()
     counts.clear()
     edges = sorted({0, len(found), *(part % len(found) for part in parts)})
     for low, high in pairwise(edges):
-        windower = Windower(config)
+        windower = Windower(config, policy)
         windower.restore(state)
         cuts += cuts_of(windower, found[low:high])
         counts += windower.counts
         state = windower.state()
     same(cuts, plain.cuts)
-    assert counts == +plain.counts
+    assert +counts == +plain.counts
+    samples = sum(samples.data.size for _, samples in found)
+    assert sum(counts[outcome] for outcome in SAMPLES) == samples, "each is counted, and once"
 
 
 def any_pushes(data: st.DataObject) -> None:
     config = data.draw(window_settings())
     found = data.draw(pushes(config))
-    compare(config, found, data.draw(st.lists(st.integers(0, 24), max_size=4)))
+    compare(config, data.draw(policies()), found, data.draw(st.lists(st.integers(0, 24))))
 
 
 @settings(max_examples=200)
@@ -131,6 +135,69 @@ def test_the_first_of_two_samples_for_one_place_stays() -> None:
     made = windower.push([0] * 3, [ramp(0, 2), other, ramp(2, 2)])
     assert made.data[0, 0].tolist() == [0, 1, 2, 3]
     assert windower.counts["duplicate"] == 2
+
+
+def test_the_last_of_two_samples_for_one_place_stays_where_the_policy_says_so() -> None:
+    windower = Windower(window(), EventTime(duplicate="last"))
+    other = ramp(1, 1)._replace(data=np.full((2, 1), 99, np.float32))
+    made = windower.push([0] * 3, [ramp(0, 2), other, ramp(2, 2)])
+    assert made.data[0, 0].tolist() == [0, 99, 2, 3]
+    assert windower.counts["duplicate"] == 2
+
+
+def test_samples_out_of_order_are_put_in_their_place_and_counted() -> None:
+    windower = Windower(window())
+    made = windower.push([0] * 3, [ramp(0, 1), ramp(2, 1), ramp(1, 1)])
+    made = windower.push([0], [ramp(3, 1)])
+    assert made.data[0, 0].tolist() == [0, 1, 2, 3]
+    assert (windower.counts["accepted"], windower.counts["reordered"]) == (8, 2)
+
+
+@pytest.mark.parametrize("policy", ["drop", "dead_letter"])
+def test_samples_out_of_order_are_dropped_where_the_policy_says_so(policy: str) -> None:
+    windower = Windower(window(), EventTime.model_validate({"out_of_order": policy}))
+    assert starts(windower, ramp(0, 1), ramp(2, 1), ramp(1, 1), ramp(3, 5)) == [4.0]
+    assert windower.counts["out_of_order"] == 2
+    assert windower.counts["incomplete"] == 1
+
+
+def test_each_channel_has_an_order_of_its_own() -> None:
+    windower = Windower(window(), EventTime(out_of_order="drop"))
+    assert starts(windower, ramp(0, 4, channel=1), ramp(0, 4, channel=0)) == [0.0]
+
+
+def test_a_gap_is_counted_with_its_length_once_it_is_over() -> None:
+    windower = Windower(window(lateness=1))
+    windower.push([0] * 2, [ramp(0, 4), ramp(7, 1)])
+    assert windower.counts["gaps"] == 0, "the samples may still come"
+    windower.push([0] * 2, [ramp(6, 1), ramp(8, 8)])
+    assert (windower.counts["gaps"], windower.counts["missing"]) == (2, 4), "of two channels"
+
+
+def test_a_gap_of_many_windows_is_one_gap() -> None:
+    windower = Windower(window())
+    windower.push([0] * 2, [ramp(0, 4), ramp(1000, 4)])
+    assert (windower.counts["gaps"], windower.counts["missing"]) == (2, 2 * 996)
+
+
+def test_messages_of_which_nothing_is_used_are_dead_letters_where_the_policy_says_so() -> None:
+    policy = EventTime(late="dead_letter", duplicate="dead_letter", out_of_order="dead_letter")
+    windower = Windower(window(), policy)
+    pushed = [ramp(0, 5), ramp(6, 1), ramp(1, 2), ramp(4, 1), ramp(5, 1), ramp(3, 2), ramp(6, 3)]
+    refused = windower.push([0] * len(pushed), pushed).refused
+    assert refused == [(2, "late"), (3, "duplicate"), (4, "out_of_order"), (5, "late")]
+
+
+def test_nothing_is_a_dead_letter_where_the_policies_drop() -> None:
+    made = Windower(window()).push([0] * 3, [ramp(0, 5), ramp(1, 2), ramp(4, 1)])
+    assert not made.refused
+
+
+def test_ready_windows_are_dead_letters_where_the_policy_says_so() -> None:
+    windower = Windower(window(input="windows"), EventTime(late="dead_letter"))
+    made = windower.push([0, 0, 0], [whole(0.5, 1), whole(0.5, 2), whole(-9, 4)])
+    assert list(made.refused) == [(2, "late")]
+    assert len(made.slots) == 1
 
 
 def test_channels_may_come_one_by_one() -> None:
@@ -212,7 +279,7 @@ def test_ready_windows_pass_unchanged_where_they_are_newer() -> None:
     assert made.starts.tolist() == [0.5, 0.0]
     assert made.data[:, 0, 0].tolist() == [1, 3]
     assert made.pushed.tolist() == [0, 2]
-    assert windower.counts == {"accepted": 2, "duplicate": 1, "late": 1}
+    assert +windower.counts == {"accepted": 16, "duplicate": 8, "late": 8}
 
 
 def test_ready_windows_go_on_after_their_state_is_restored() -> None:

@@ -15,18 +15,23 @@ from numpy.typing import NDArray
 from monitor.compiled import compiled, inlined
 
 NOTHING = np.int64(-(2**62))
-ACCEPTED, LATE, DUPLICATE, INCOMPLETE = 0, 1, 2, 3
+# What a run of samples causes, each a column of the counts; every sample is one of the first four.
+ACCEPTED, LATE, DUPLICATE, OUT_OF_ORDER, REORDERED, INCOMPLETE, GAPS, MISSING = range(8)
 NO_FILL, HOLD, LINEAR = 0, 1, 2
 
 
 class Grid(NamedTuple):
-    """The sizes of a stream's windows, all in samples."""
+    """The sizes of a stream's windows, all in samples, and what becomes of strange samples: whether
+    the newer of two for one place stays, and whether one is dropped that comes after newer ones.
+    """
 
     length: int
     hop: int
     lateness: int
     max_gap: int
     fill: int
+    keep_last: bool
+    drop_older: bool
 
 
 class Rings(NamedTuple):
@@ -78,7 +83,8 @@ def push(
 ) -> int:
     """Push from `place` (run, column) on until all is done or `cut` is nearly full.
 
-    Returns the number of windows cut, and moves `place` to where to go on.
+    Returns the number of windows cut, adds to `counts` what each run caused `(runs, 8)`, and moves
+    `place` to where to go on.
     """
     capacity = rings.values.shape[2]
     room = len(cut.slot) - (capacity // grid.hop + 2)
@@ -116,12 +122,7 @@ def _push_column(
         _begin(rings, grid, slot, at)
     made = _make_room(rings, grid, slot, at, cut, run, counts, made)
     if at < rings.base[slot]:
-        # Samples ahead of a sensor's very first window were never part of one: they are not late.
-        late = rings.base[slot] != rings.first[slot]
-        channels = rings.values.shape[1] if runs.channel[run] < 0 else 1
-        counts[LATE if late else ACCEPTED] += channels
-        if not late:
-            _carry_early(rings, runs, run, column, at)
+        _behind(rings, runs, grid, run, column, at, counts)
         return made
     _write(rings, runs, grid, run, column, at, counts)
     while _closes(rings, grid, slot):
@@ -160,15 +161,58 @@ def _make_room(
 
 
 @inlined
-def _carry_early(rings: Rings, runs: Runs, run: int, column: int, at: int) -> None:
+def _behind(
+    rings: Rings,
+    runs: Runs,
+    grid: Grid,
+    run: int,
+    column: int,
+    at: int,
+    counts: NDArray[np.int64],
+) -> None:
+    """A sample before the next window is late; but those ahead of a sensor's very first one were
+    never part of any, and only serve to fill a gap at its left edge.
+    """
     slot = runs.slot[run]
     only = runs.channel[run]
     channels = rings.values.shape[1] if only < 0 else 1
+    if rings.base[slot] != rings.first[slot]:
+        counts[run, LATE] += channels
+        return
     for k in range(channels):
         c = k if only < 0 else only
-        if at > rings.carry_at[slot, c]:
+        taken = at == rings.carry_at[slot, c]
+        if not _admits(rings, grid, run, slot, c, at, taken, counts):
+            continue
+        if at >= rings.carry_at[slot, c]:
             rings.carry[slot, c] = runs.data[runs.at[run] + k * runs.size[run] + column]
             rings.carry_at[slot, c] = at
+
+
+@inlined
+def _admits(
+    rings: Rings,
+    grid: Grid,
+    run: int,
+    slot: int,
+    c: int,
+    at: int,
+    taken: bool,
+    counts: NDArray[np.int64],
+) -> bool:
+    """Whether a sample is to be put in its place, by the policies; counted either way."""
+    older = at < rings.newest[slot, c]
+    rings.newest[slot, c] = max(rings.newest[slot, c], at)
+    if taken:
+        counts[run, DUPLICATE] += 1
+        return grid.keep_last
+    if older and grid.drop_older:
+        counts[run, OUT_OF_ORDER] += 1
+        return False
+    counts[run, ACCEPTED] += 1
+    if older:
+        counts[run, REORDERED] += 1
+    return True
 
 
 @inlined
@@ -187,14 +231,12 @@ def _write(
     place = at % rings.values.shape[2]
     for k in range(channels):
         c = k if only < 0 else only
-        if rings.known[slot, c, place]:
-            counts[DUPLICATE] += 1
+        taken = rings.known[slot, c, place]
+        if not _admits(rings, grid, run, slot, c, at, taken, counts):
             continue
-        counts[ACCEPTED] += 1
         rings.known[slot, c, place] = True
         rings.values[slot, c, place] = runs.data[runs.at[run] + k * runs.size[run] + column]
-        rings.newest[slot, c] = max(rings.newest[slot, c], at)
-        if at < rings.base[slot] + grid.length:
+        if not taken and at < rings.base[slot] + grid.length:
             rings.present[slot] += 1
 
 
@@ -226,8 +268,8 @@ def _close(
             cut.run[made] = run
             made += 1
         else:
-            counts[INCOMPLETE] += 1
-    _advance(rings, grid, slot)
+            counts[run, INCOMPLETE] += 1
+    _advance(rings, grid, slot, run, counts)
     return made
 
 
@@ -278,14 +320,20 @@ def _fill(
 
 
 @compiled
-def _advance(rings: Rings, grid: Grid, slot: int) -> None:
-    """Move on by one hop: forget what is before the next window, count what is in it."""
+def _advance(rings: Rings, grid: Grid, slot: int, run: int, counts: NDArray[np.int64]) -> None:
+    """Move on by one hop: forget what is before the next window, count what is in it, and the gaps
+    that have an end now.
+    """
     capacity = rings.values.shape[2]
     base = rings.base[slot]
     for c in range(rings.values.shape[1]):
         for at in range(base, base + grid.hop):
             place = at % capacity
             if rings.known[slot, c, place]:
+                missing = at - rings.carry_at[slot, c] - 1
+                if missing > 0 and rings.carry_at[slot, c] != NOTHING:
+                    counts[run, GAPS] += 1
+                    counts[run, MISSING] += missing
                 rings.carry[slot, c] = rings.values[slot, c, place]
                 rings.carry_at[slot, c] = at
                 rings.known[slot, c, place] = False

@@ -10,44 +10,57 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.compiled import compiled
-from monitor.settings import WindowConfig
+from monitor.settings import EventTime, WindowConfig
 from monitor.stream import grid
 from monitor.stream.columns import Column, Columns
 from monitor.types import Array, Samples, Slots, State
 
-OUTCOMES = ("accepted", "late", "duplicate", "incomplete")
+SAMPLES = ("accepted", "late", "duplicate", "out_of_order")
+OUTCOMES = (*SAMPLES, "reordered", "incomplete", "gaps", "missing")
 FILLS = {"none": grid.NO_FILL, "hold": grid.HOLD, "linear": grid.LINEAR}
 
 
 class Windows(NamedTuple):
     """Windows of one lane in the order of completion: data `(N, C, T)`, and for each its slot, its
     start in seconds, and which of the pushed samples completed it.
+
+    `refused` names pushed samples that are a dead letter as a whole, with the reason.
     """
 
     data: Array
     slots: Slots
     starts: NDArray[np.float64]
     pushed: Slots
+    refused: Sequence[tuple[int, str]] = ()
 
 
 class Windower:
     """Cuts windows at epoch multiples of the hop, so that a replay from the middle cuts the same.
 
-    Samples stand on a grid of `rate`: a time is rounded to its nearest place. A place that is taken
-    is a duplicate (the first one stays); a sample before the next window is late. A window closes
-    as soon as it is complete, or else with the first sample `lateness` past its end; then gaps of
-    up to `max_gap` are filled by the policy, and a window with a longer one is dropped and counted.
+    Samples stand on a grid of `rate`: a time is rounded to its nearest place. One whose place is
+    taken is a duplicate, one that comes after newer ones of its channel is out of order, one before
+    the next window is late; `event_time` has the policies. A window closes as soon as it is
+    complete, or else with the first sample `lateness` past its end; then gaps of up to `max_gap`
+    are filled, and a window with a longer one is dropped. Everything is counted, in samples.
     """
 
-    def __init__(self, settings: WindowConfig) -> None:
+    def __init__(self, settings: WindowConfig, event_time: EventTime | None = None) -> None:
+        policy = event_time or EventTime()
         self.settings = settings
         self.counts: Counter[str] = Counter()
         channels, length = settings.shape
         lateness = round(settings.lateness * settings.rate)
         max_gap = round(settings.max_gap * settings.rate)
         self._grid = grid.Grid(
-            length, settings.hop_samples, lateness, max_gap, FILLS[settings.fill]
+            length,
+            settings.hop_samples,
+            lateness,
+            max_gap,
+            FILLS[settings.fill],
+            keep_last=policy.duplicate == "last",
+            drop_older=policy.out_of_order != "sort",
         )
+        self._letters = [o for o in SAMPLES[1:] if getattr(policy, o) == "dead_letter"]
         capacity = length + lateness + 1
         whole = settings.input == "windows"
         ring = (channels, 1 if whole else capacity)
@@ -71,9 +84,14 @@ class Windower:
         self._rows.reach(max(slots) + 1)
         if self.settings.input == "windows":
             return self._pass(np.asarray(slots, np.int64), samples)
-        parts = list(self._cut(np.asarray(slots, np.int64), samples))
+        counts = np.zeros((len(samples), len(OUTCOMES)), np.int64)
+        parts = list(self._cut(np.asarray(slots, np.int64), samples, counts))
         data, slot, base, run = (np.concatenate(column) for column in zip(*parts, strict=True))
-        return Windows(data, slot, base / self.settings.rate, run)
+        return Windows(data, slot, base / self.settings.rate, run, self._count(counts))
+
+    def forget(self, slots: Slots) -> None:
+        """Others will have these slots."""
+        self._rows.clear(slots)
 
     def state(self) -> State:
         return self._rows.state()
@@ -81,17 +99,29 @@ class Windower:
     def restore(self, state: State) -> None:
         self._rows.restore(state)
 
-    def _cut(self, slots: Slots, samples: Sequence[Samples]) -> Iterator[grid.Cut]:
+    def _count(self, counts: NDArray[np.int64]) -> list[tuple[int, str]]:
+        """Add up what the runs caused, and find those that are dead letters: all their samples had
+        an outcome of which the policy says so. The reason is that of the most.
+        """
+        self.counts.update(dict(zip(OUTCOMES, counts.sum(axis=0).tolist(), strict=True)))
+        if not self._letters:
+            return []
+        refused = counts[:, [OUTCOMES.index(outcome) for outcome in self._letters]]
+        whole = refused.sum(axis=1) == counts[:, : len(SAMPLES)].sum(axis=1)
+        reasons = refused.argmax(axis=1)
+        return [(run, self._letters[reasons[run]]) for run in np.flatnonzero(whole).tolist()]
+
+    def _cut(
+        self, slots: Slots, samples: Sequence[Samples], counts: NDArray[np.int64]
+    ) -> Iterator[grid.Cut]:
         """Run the kernel until everything is pushed; it stops where its output is full."""
         runs = self._runs(slots, samples)
         rings = grid.Rings(*(self._rows[name] for name in grid.Rings._fields))
         place = np.zeros(2, np.int64)
-        counts = np.zeros(len(OUTCOMES), np.int64)
         while place[0] < len(samples):
             out = self._empty(self._room)
             made = grid.push(rings, runs, self._grid, place, out, counts)
             yield grid.Cut(out.data[:made], out.slot[:made], out.base[:made], out.run[:made])
-        self.counts.update(dict(zip(OUTCOMES, counts.tolist(), strict=True)))
 
     def _runs(self, slots: Slots, samples: Sequence[Samples]) -> grid.Runs:
         sizes = np.array([s.data.size for s in samples], np.int64)
@@ -111,12 +141,14 @@ class Windower:
         index = np.rint(starts * self.settings.rate).astype(np.int64)
         outcome = np.empty(len(slots), np.int64)
         _newer(slots, index, self._rows["base"], outcome)
-        self.counts.update(OUTCOMES[code] for code in outcome.tolist())
+        counts = np.zeros((len(slots), len(OUTCOMES)), np.int64)
+        counts[np.arange(len(slots)), outcome] = self.settings.samples * len(self.settings.channels)
+        refused = self._count(counts)
         taken = np.flatnonzero(outcome == grid.ACCEPTED)
-        if not len(taken):
-            return self._nothing()
-        data = np.stack([samples[i].data for i in taken.tolist()])
-        return Windows(data, slots[taken], starts[taken], taken)
+        data = self._empty(0).data
+        if len(taken):
+            data = np.stack([samples[i].data for i in taken.tolist()])
+        return Windows(data, slots[taken], starts[taken], taken, refused)
 
     def _empty(self, rows: int) -> grid.Cut:
         slot, base, run = (np.empty(rows, np.int64) for _ in range(3))

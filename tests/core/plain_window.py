@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from hypothesis import strategies as st
 
-from monitor.settings import WindowConfig
+from monitor.settings import EventTime, WindowConfig
 from monitor.types import Array, Samples
 from tests.core.builders import window
 
 Cut = tuple[int, float, Array]
+NOTHING = -(10**9)
 
 
 @dataclass
@@ -21,9 +22,9 @@ class PlainSensor:
 
     held: list[dict[int, float]]
     before: list[tuple[int, float] | None]
+    newest: list[int]
     base: int
     first: int
-    newest: int = -(10**9)
 
 
 @dataclass
@@ -31,6 +32,7 @@ class PlainWindower:
     """Slower and simpler than `Windower`, with the same results."""
 
     settings: WindowConfig
+    policy: EventTime = field(default_factory=EventTime)
     sensors: dict[int, PlainSensor] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
     cuts: list[Cut] = field(default_factory=list)
@@ -51,25 +53,37 @@ class PlainWindower:
             self._behind(sensor, at, values)
             return
         for channel, value in values.items():
-            self.counts["duplicate" if at in sensor.held[channel] else "accepted"] += 1
-            sensor.held[channel].setdefault(at, value)
-        sensor.newest = max(sensor.newest, at)
-        while self._complete(sensor) or sensor.newest >= sensor.base + reach:
+            if self._admits(sensor, channel, at, at in sensor.held[channel]):
+                sensor.held[channel][at] = value
+        while self._complete(sensor) or max(sensor.newest) >= sensor.base + reach:
             self._close(slot, sensor)
+
+    def _admits(self, sensor: PlainSensor, channel: int, at: int, taken: bool) -> bool:
+        older = at < sensor.newest[channel]
+        sensor.newest[channel] = max(sensor.newest[channel], at)
+        if taken:
+            self.counts["duplicate"] += 1
+            return self.policy.duplicate == "last"
+        if older and self.policy.out_of_order != "sort":
+            self.counts["out_of_order"] += 1
+            return False
+        self.counts["accepted"] += 1
+        self.counts["reordered"] += older
+        return True
 
     def _new(self, at: int) -> PlainSensor:
         channels, hop = len(self.settings.channels), self.settings.hop_samples
         base = -(-at // hop) * hop
-        return PlainSensor([{} for _ in range(channels)], [None] * channels, base, base)
+        held: list[dict[int, float]] = [{} for _ in range(channels)]
+        return PlainSensor(held, [None] * channels, [NOTHING] * channels, base, base)
 
     def _behind(self, sensor: PlainSensor, at: int, values: dict[int, float]) -> None:
         if sensor.base != sensor.first:
             self.counts["late"] += len(values)
             return
-        self.counts["accepted"] += len(values)
         for channel, value in values.items():
-            known = sensor.before[channel]
-            if known is None or at > known[0]:
+            last, _ = sensor.before[channel] or (NOTHING, 0.0)
+            if self._admits(sensor, channel, at, at == last) and at >= last:
                 sensor.before[channel] = at, value
 
     def _places(self, sensor: PlainSensor) -> range:
@@ -88,11 +102,16 @@ class PlainWindower:
                 self.counts["incomplete"] += 1
         beyond = sensor.base + self.settings.hop_samples
         for channel, held in enumerate(sensor.held):
-            gone = [at for at in held if at < beyond]
-            if gone:
-                sensor.before[channel] = max(gone), held[max(gone)]
+            for at in sorted(at for at in held if at < beyond):
+                self._count_gap(sensor.before[channel], at)
+                sensor.before[channel] = at, held[at]
             sensor.held[channel] = {at: held[at] for at in held if at >= beyond}
         sensor.base = beyond
+
+    def _count_gap(self, before: tuple[int, float] | None, at: int) -> None:
+        if before is not None and at - before[0] > 1:
+            self.counts["gaps"] += 1
+            self.counts["missing"] += at - before[0] - 1
 
     def _row(self, sensor: PlainSensor, channel: int) -> list[float] | None:
         """One channel of the window; None where a gap may not be filled."""
@@ -129,6 +148,16 @@ def settings(draw: st.DrawFn) -> WindowConfig:
         lateness=draw(st.integers(0, 4)) / 2,
         fill=draw(st.sampled_from(["none", "hold", "linear"])),
         max_gap=draw(st.integers(0, 5)) / 2,
+    )
+
+
+def policies() -> st.SearchStrategy[EventTime]:
+    """All that a windower heeds."""
+    return st.builds(
+        EventTime,
+        late=st.sampled_from(["drop", "dead_letter"]),
+        duplicate=st.sampled_from(["first", "last", "dead_letter"]),
+        out_of_order=st.sampled_from(["sort", "drop", "dead_letter"]),
     )
 
 
