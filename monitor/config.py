@@ -7,7 +7,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +15,20 @@ from pydantic import BaseModel, ValidationError
 
 from monitor.errors import ConfigError
 from monitor.settings import Config
-from monitor.yaml_reader import is_unicode, read_yaml
+from monitor.substitution import Substitution
+from monitor.yaml_reader import MOST_CHARACTERS, read_yaml
 
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+MOST_TOLD = 20
 
 
 def load(path: Path, environment: Mapping[str, str] = os.environ) -> Config:
     """Read and check a file. Raises ConfigError with one line for each mistake."""
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            data = file.read(MOST_CHARACTERS + 1)
+        if len(data) > MOST_CHARACTERS:
+            raise ConfigError(f"{path}: cannot be read: larger than {MOST_CHARACTERS} bytes")
+        text = data.decode()
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
     except OSError as error:
@@ -33,110 +38,94 @@ def load(path: Path, environment: Mapping[str, str] = os.environ) -> Config:
 
 def parse(text: str, name: str, environment: Mapping[str, str] = os.environ) -> Config:
     """Check the text of a file called `name`; `${NAME}` inside a value is taken from
-    `environment`. No message shows what came from there, or a password.
+    `environment`, and `${file:PATH}` inside a secret from a file. No message shows what came from
+    there, or a password.
     """
     data = read_yaml(text, name)
     if not isinstance(data, dict):
         found = "is empty" if data is None else f"holds {type(data).__name__}"
         raise ConfigError(f"{name}: {found}, not a mapping of sections")
-    filler = _Filler(name, environment)
+    outside = Substitution(name, environment, _secret)
     try:
-        return Config.model_validate(filler.filled(data))
+        return Config.model_validate(outside.filled(data))
     except ValidationError as error:
         faults = error.errors(include_url=False)
-    lines = [filler.hidden(f"{name}: {_told(fault)}") for fault in faults]
+    lines = [f"{name}: {_told(fault, data, outside)}" for fault in faults[:MOST_TOLD]]
+    if len(faults) > MOST_TOLD:
+        lines.append(f"{name}: and {len(faults) - MOST_TOLD} more mistakes")
     raise ConfigError("\n".join(lines))
 
 
-class _Filler:
-    """Puts the environment into `${NAME}`; after parsing, so a secret cannot change the shape."""
-
-    def __init__(self, name: str, environment: Mapping[str, str]) -> None:
-        self._name, self._environment = name, environment
-        self._used: dict[str, str] = {}
-
-    def filled(self, value: Any, path: str = "") -> Any:
-        """The same tree with every `${NAME}` replaced. Raises ConfigError where one is not set."""
-        if isinstance(value, dict):
-            return {
-                key: self.filled(item, f"{path}.{key}" if path else str(key))
-                for key, item in value.items()
-            }
-        if isinstance(value, list):
-            return [self.filled(item, f"{path}.{i}") for i, item in enumerate(value)]
-        if not isinstance(value, str):
-            return value
-        return _VARIABLE.sub(lambda found: self._value(found[1], path), value)
-
-    def hidden(self, message: str) -> str:
-        """The message with the names of variables in place of their values."""
-        if not self._used:
-            return message
-        longest_first = sorted(self._used, key=len, reverse=True)
-        return re.sub("|".join(map(_as_told, longest_first)), self._variable, message)
-
-    def _variable(self, found: re.Match[str]) -> str:
-        return self._used[found[0]]
-
-    def _value(self, variable: str, path: str) -> str:
-        if variable not in self._environment:
-            raise ConfigError(f"{self._name}: {path}: environment variable {variable} is not set")
-        value = self._environment[variable]
-        if not is_unicode(value):
-            raise ConfigError(f"{self._name}: {path}: variable {variable} is not UTF-8")
-        if value:
-            self._used[value] = self._used[repr(value)[1:-1]] = f"${{{variable}}}"
-        return value
-
-
-def _as_told(value: str) -> str:
-    """Finds a value in a message; a very short one only as a word of its own."""
-    return re.escape(value) if len(value) > 3 else rf"(?<!\w){re.escape(value)}(?!\w)"
-
-
-def _told(fault: Any) -> str:
+def _told(fault: Any, data: Any, outside: Substitution) -> str:
     """One validation fault as `path: value: what is wrong; what would be valid`."""
     place = [str(part) for part in fault["loc"] if part != "[key]"]
-    path = ".".join(place)
+    path = ".".join(map(_short, place))
     if fault["type"] == "extra_forbidden":
-        return f"{path}: unknown key {place[-1]!r}; {_choices(place)}"
+        return f"{path}: unknown key {_shown(place[-1])}; {_choices(place)}"
     if fault["type"] == "missing":
         return f"{path}: missing"
-    message = fault["msg"].removeprefix("Value error, ")
-    value = fault["input"]
-    if isinstance(value, str | int | float | bool) and not _secret(path):
+    message = outside.hidden(fault["msg"].removeprefix("Value error, "))
+    if isinstance(fault["input"], str | int | float | bool) and not _secret(place):
+        of_key = "[key]" in fault["loc"]
+        value = fault["input"] if of_key else _written(data, place, fault["input"])
         return f"{path}: {_shown(value)}: {message}"
     return f"{path}: {message}" if path else message
 
 
+def _written(data: Any, place: Sequence[str], value: object) -> object:
+    """A value as it stands in the file, with its placeholders."""
+    for part in place:
+        if isinstance(data, dict):
+            data = next((item for key, item in data.items() if str(key) == part), None)
+        elif isinstance(data, list):
+            data = data[int(part)] if part.isdecimal() and int(part) < len(data) else None
+    return data if isinstance(data, str) else value
+
+
 def _shown(value: object) -> str:
-    text = repr(value)
+    """In quotes, and without the user of a URL, who may come with a password."""
+    return _short(re.sub(r"(?<=://)[^/]*@", "***@", repr(value)))
+
+
+def _short(text: str) -> str:
     return text if len(text) <= 100 else f"{text[:97]}..."
 
 
-def _secret(path: str) -> bool:
-    return path.rpartition(".")[2] in {"password", "key_password"}
+def _secret(place: Sequence[str]) -> bool:
+    """Whether what stands at a path is kept from being shown, or is a part of it."""
+    return any("SecretStr" in str(annotation) for annotation in _annotations(place))
 
 
-def _choices(place: list[str]) -> str:
+def _choices(place: Sequence[str]) -> str:
     """The keys that are valid where an unknown one stands, the nearest first."""
-    known = sorted(_keys_at(place[:-1]))
-    near = difflib.get_close_matches(place[-1], known, n=1)
+    *_, model = _models(place[:-1])
+    known = sorted(_fields(model))
+    near = difflib.get_close_matches(place[-1][:100], known, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
     return f"{hint}valid keys: {', '.join(known)}"
 
 
-def _keys_at(place: list[str]) -> set[str]:
-    """Walk the models along a path; names of streams and places in lists are steps without a
-    field.
+def _annotations(place: Sequence[str]) -> Iterator[Any]:
+    """The types of the fields that a path leads through."""
+    for model, part in zip(_models(place), place, strict=False):
+        if part in _fields(model):
+            yield _fields(model)[part]
+
+
+def _models(place: Sequence[str]) -> Iterator[type[BaseModel]]:
+    """The sections that a path leads through, one for each step and then where it ends; names of
+    streams and places in lists are steps that stay.
     """
     model: type[BaseModel] = Config
+    yield model
     for part in place:
-        by_key = {field.alias or name: field for name, field in model.model_fields.items()}
-        if part in by_key:
-            inner = _model_in(by_key[part].annotation)
-            model = inner or model
-    return {field.alias or name for name, field in model.model_fields.items()}
+        model = _model_in(_fields(model).get(part)) or model
+        yield model
+
+
+def _fields(model: type[BaseModel]) -> dict[str, Any]:
+    """The types of a section's values by their keys."""
+    return {field.alias or name: field.annotation for name, field in model.model_fields.items()}
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:

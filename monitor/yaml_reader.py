@@ -5,6 +5,7 @@ Errors name the line and never quote the text, which may hold a password.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import yaml
@@ -12,17 +13,23 @@ from yaml.constructor import ConstructorError
 
 from monitor.errors import ConfigError
 
-MOST_VALUES = 100_000
+MOST_CHARACTERS = 1_000_000
+MOST_VALUES = 50_000
+# Nobody writes a longer number; YAML 1.1 has a kind (1:59:59) that takes quadratic time to read.
+_LONGEST_NUMBER = 100
 
 
 def read_yaml(text: str, name: str) -> Any:
     """The data of a text called `name`. Raises ConfigError for what is not sound YAML."""
+    if len(text) > MOST_CHARACTERS:
+        raise ConfigError(f"{name}: longer than {MOST_CHARACTERS} characters")
     try:
         return _Loader(text).get_single_data()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise ConfigError(f"{name}: not YAML: {place}{error.problem or error.context}") from None
+        problem = _unquoted(error.problem or error.context or "")
+        raise ConfigError(f"{name}: not YAML: {place}{problem}") from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{name}: not YAML: {' '.join(str(error).split())}") from None
     except RecursionError:
@@ -43,17 +50,21 @@ class _Loader(yaml.SafeLoader):
             return None
         if not alias:
             self._sizes[id(node)] = self._size(node)
+            if len(self._sizes) > MOST_VALUES:  # at once: a list of a million takes a minute
+                raise _fault(f"more than {MOST_VALUES} values", node)
         elif id(node) not in self._sizes:
             raise _fault("an alias to what it is a part of", node)
         return node
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        kind = node.tag.rpartition(":")[2]
+        if kind in ("int", "float") and len(node.value) > _LONGEST_NUMBER:
+            raise _fault("a number that is too long", node)
         try:
             value = super().construct_object(node, deep)
         except (ValueError, OverflowError):
-            kind = node.tag.rpartition(":")[2]
             raise _fault(f"looks like a value of type {kind} but is none", node) from None
-        if isinstance(value, str) and not is_unicode(value):
+        if isinstance(value, str) and not _is_unicode(value):
             raise _fault("half of a surrogate pair", node)
         return value
 
@@ -71,7 +82,13 @@ class _Loader(yaml.SafeLoader):
         return size
 
 
-def is_unicode(text: str) -> bool:
+def _unquoted(problem: str) -> str:
+    """Without the word itself: a password may begin like an alias or a tag."""
+    told = re.sub(r"\b(alias|anchor|tag|handle) ['\"].*['\"]", r"\1", problem, flags=re.DOTALL)
+    return problem if told == problem else f"{told}; quote a text that begins with *, & or !"
+
+
+def _is_unicode(text: str) -> bool:
     """Whether a text can be written as UTF-8."""
     return not any("\ud800" <= character <= "\udfff" for character in text)
 
