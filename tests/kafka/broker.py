@@ -17,9 +17,11 @@ from pathlib import Path
 
 from deploy.broker.broker import Broker, BrokerError, Listener
 from tests.kafka.certificates import Certificates, make_certificates
+from tests.kafka.tokens import AUDIENCE, keys_of
 
 PASSWORDS = {"monitor": "right-password"}
 _PLAIN = "org.apache.kafka.common.security.plain.PlainLoginModule required"
+_OAUTH = "org.apache.kafka.common.security.oauthbearer"
 _SCRAM = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
 
 
@@ -45,6 +47,20 @@ def secured(directory: Path, certificates: Certificates) -> Broker:
         "plain.sasl.jaas.config": f"{_PLAIN}{users};",
         "scram-sha-512.sasl.jaas.config": _SCRAM,
     }
+    keys = keys_of(certificates.issuer).as_uri()
+    more = {
+        "sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER",
+        "scram-sha-256.sasl.jaas.config": _SCRAM,
+        "oauthbearer.sasl.jaas.config": f"{_OAUTH}.OAuthBearerLoginModule required;",
+        "oauthbearer.sasl.server.callback.handler.class": (
+            f"{_OAUTH}.OAuthBearerValidatorCallbackHandler"
+        ),
+        "oauthbearer.sasl.oauthbearer.jwks.endpoint.url": keys,
+        "oauthbearer.sasl.oauthbearer.expected.audience": AUDIENCE,
+        "oauthbearer.sasl.oauthbearer.clock.skew.seconds": "0",
+        # Only then it ends the connection of a token that has expired.
+        "oauthbearer.connections.max.reauth.ms": "3600000",
+    }
     tls = {
         "ssl.keystore.type": "PEM",
         "ssl.keystore.location": str(certificates.server),
@@ -53,10 +69,11 @@ def secured(directory: Path, certificates: Certificates) -> Broker:
     }
     listeners = [
         Listener("SASL_PLAINTEXT", sasl),
-        Listener("SASL_SSL", {**sasl, **tls}),
+        Listener("SASL_SSL", {**sasl, **more, **tls}),
         Listener("SSL", {**tls, "ssl.client.auth": "required"}),
     ]
-    return Broker(directory, listeners=listeners, users=PASSWORDS)
+    options = [f"-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls={keys}"]
+    return Broker(directory, listeners=listeners, users=PASSWORDS, java_options=options)
 
 
 @contextmanager

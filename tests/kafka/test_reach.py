@@ -28,6 +28,11 @@ def to(address: str, **security: Any) -> Kafka:
     return Kafka(bootstrap=[address], security=Security(**security))
 
 
+def trust(broker: Node, protocol: str) -> dict[str, Any]:
+    """The authority, where there is something to check."""
+    return {"ca": broker.certificates.authority} if protocol.endswith("SSL") else {}
+
+
 def scram(password: str, **more: Any) -> dict[str, Any]:
     chosen = {"protocol": "SASL_PLAINTEXT", "mechanism": "SCRAM-SHA-512", "username": USER}
     return {**chosen, "password": password, **more}
@@ -46,7 +51,7 @@ def complaint(settings: Kafka) -> SourceError:
 @pytest.mark.parametrize("tls", [False, True])
 def test_the_right_password_gets_in(broker: Node, mechanism: str, tls: bool) -> None:
     protocol = "SASL_SSL" if tls else "SASL_PLAINTEXT"
-    more = {"mechanism": mechanism, "protocol": protocol, "ca": broker.certificates.authority}
+    more = {"mechanism": mechanism, "protocol": protocol, **trust(broker, protocol)}
     settings = to(broker.addresses[protocol], **scram(PASSWORDS[USER], **more))
     reach(settings)
     consumer = KafkaConsumer(**connection(settings))
@@ -70,7 +75,7 @@ def test_one_address_that_answers_is_enough(broker: Node) -> None:
 @pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-512"])
 @pytest.mark.parametrize("protocol", ["SASL_PLAINTEXT", "SASL_SSL"])
 def test_a_wrong_password_is_told(broker: Node, mechanism: str, protocol: str) -> None:
-    more = {"mechanism": mechanism, "protocol": protocol, "ca": broker.certificates.authority}
+    more = {"mechanism": mechanism, "protocol": protocol, **trust(broker, protocol)}
     error = complaint(to(broker.addresses[protocol], **scram("wrong-secret", **more)))
     assert f"refuses the login of '{USER}' with {mechanism}" in str(error)
     assert "wrong-secret" not in str(error)

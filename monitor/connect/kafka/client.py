@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
+from pydantic import SecretStr
+
+from monitor.connect.kafka.tokens import provider
+from monitor.connect.kafka.trust import identify, trusting
 from monitor.connections import Kafka, Security
-from monitor.errors import ConfigError
 
 
 def connection(settings: Kafka) -> dict[str, Any]:
@@ -30,50 +30,31 @@ def connection(settings: Kafka) -> dict[str, Any]:
 
 
 def login(security: Security) -> dict[str, Any]:
-    """The name and the password, where the protocol asks for them."""
-    if not security.protocol.startswith("SASL"):
+    """The name and the password, or where tokens come from, if the protocol asks for them."""
+    if not security.logs_in:
         return {}
-    password = security.password.get_secret_value() if security.password else None
+    mechanism = {"sasl_mechanism": security.mechanism}
+    if security.oauth:
+        return {**mechanism, "sasl_oauth_token_provider": provider(security.oauth)}
     return {
-        "sasl_mechanism": security.mechanism,
+        **mechanism,
         "sasl_plain_username": security.username,
-        "sasl_plain_password": password,
+        "sasl_plain_password": _plain(security.password),
     }
 
 
 def encryption(security: Security) -> ssl.SSLContext | None:
     """Whom to trust and who we are, where the protocol is over TLS."""
-    if not security.protocol.endswith("SSL"):
+    if not security.encrypts:
         return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if security.ca:
-        with _readable("ca", security.ca):
-            context.load_verify_locations(security.ca)
-    else:
-        context.load_default_certs()
+    context = trusting("security.ca", security.ca)
     if security.certificate:
-        _identify(context, security, security.certificate)
+        identify(context, security.certificate, security.key, _plain(security.key_password))
     return context
 
 
-def _identify(context: ssl.SSLContext, security: Security, certificate: Path) -> None:
-    secret = security.key_password
-    # Without a password openssl would ask for one at the terminal and wait.
-    password = secret.get_secret_value() if secret else ""
-    with _readable("certificate", certificate):
-        certificate.read_bytes()
-    with _readable("key", security.key or certificate):
-        context.load_cert_chain(certificate, security.key, password)
-
-
-@contextmanager
-def _readable(name: str, file: Path) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise ConfigError(f"security.{name}: {file} is not a usable PEM file: {reason}") from None
+def _plain(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret else None
 
 
 def said(failure: BaseException) -> str:
