@@ -23,6 +23,8 @@ from monitor.types import Partition, State
 
 log = structlog.get_logger("monitor")
 FORMAT = 1
+# Kafka's own rule, held to here since a name becomes a folder.
+_TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 
 
 class DirectorySnapshots:
@@ -83,6 +85,11 @@ class DirectorySnapshots:
         return ahead + surplus + list(folder.glob("*.partial"))
 
     def _folder(self, partition: Partition) -> Path:
+        if partition.topic in (".", "..") or not _TOPIC.fullmatch(partition.topic):
+            raise StateError(
+                f"topic {partition.topic!r} cannot name a folder for snapshots; valid are letters, "
+                "digits, '.', '_' and '-'"
+            )
         return self.directory / partition.topic / str(partition.number)
 
     def _set_aside(self, path: Path) -> None:
