@@ -12,7 +12,19 @@ import typer
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 Topic = Annotated[str, typer.Option(help="Topic to write to.")]
-Bootstrap = Annotated[str, typer.Option(help="Addresses of Kafka, host:port[,host:port...].")]
+Bootstrap = Annotated[
+    str | None,
+    typer.Option(
+        help="Addresses of Kafka, host:port[,host:port...].", show_default="localhost:9092"
+    ),
+]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        help="A configuration of the monitor: play into its source.kafka, with its security.",
+    ),
+]
 Format = Annotated[str, typer.Option("--format", help="float32, msgpack or json.")]
 Speed = Annotated[float, typer.Option(help="1 is real time, 0 as fast as it goes.")]
 LabelsTopic = Annotated[
@@ -44,7 +56,8 @@ def main() -> None:
 def play(
     files: Annotated[list[Path], typer.Argument(help="CSV, Parquet or npy files, or folders.")],
     topic: Topic,
-    bootstrap: Bootstrap = "localhost:9092",
+    bootstrap: Bootstrap = None,
+    config: ConfigFile = None,
     form: Format = "float32",
     speed: Speed = 1.0,
     labels_topic: LabelsTopic = None,
@@ -70,7 +83,7 @@ def play(
 
     outlet = commands.Outlet(
         topic=topic,
-        connect=lambda: kafka_target(bootstrap),
+        connect=lambda: kafka_target(bootstrap, config),
         format=form,
         speed=speed,
         labels_topic=labels_topic,
@@ -84,7 +97,8 @@ def play(
 @app.command()
 def machines(
     topic: Topic,
-    bootstrap: Bootstrap = "localhost:9092",
+    bootstrap: Bootstrap = None,
+    config: ConfigFile = None,
     form: Format = "float32",
     speed: Speed = 1.0,
     labels_topic: LabelsTopic = None,
@@ -102,13 +116,15 @@ def machines(
     """Play simulated machines with faults into a Kafka topic.
 
     Example: python -m simulators machines --topic plant --machines 8 --seconds 600 --speed 10
+
+    Into a cluster with TLS and a login: add --config monitor.yaml
     """
     from simulators import commands
     from simulators.kafka_target import kafka_target
 
     outlet = commands.Outlet(
         topic=topic,
-        connect=lambda: kafka_target(bootstrap),
+        connect=lambda: kafka_target(bootstrap, config),
         format=form,
         speed=speed,
         labels_topic=labels_topic,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import ValidationError
 
+from monitor.config import load
 from monitor.connect.kafka import kafka
 from monitor.connect.kafka.client import connection, said
 from monitor.connect.kafka.reach import reach
@@ -65,12 +68,29 @@ class KafkaTarget:
         return SinkError(f"Kafka at {self._where}: a message was not taken: {said(error)}")
 
 
-def kafka_target(bootstrap: str) -> KafkaTarget:
-    """The cluster at `host:port[,host:port...]`. Raises ConfigError for anything else."""
+def kafka_target(bootstrap: str | None = None, config: Path | None = None) -> KafkaTarget:
+    """The cluster at `host:port[,host:port...]`, by default this machine's.
+
+    With `config`, a configuration of the monitor, it is the cluster of its `source.kafka`, reached
+    and logged in to as there; `bootstrap` then replaces the addresses. Raises ConfigError for
+    anything else.
+    """
+    return KafkaTarget(_settings(bootstrap, config))
+
+
+def _settings(bootstrap: str | None, config: Path | None) -> Kafka:
+    found = Kafka(bootstrap=["localhost:9092"]) if config is None else _source_of(config)
+    addresses = found.bootstrap if bootstrap is None else bootstrap.split(",")
     try:
-        settings = Kafka(bootstrap=bootstrap.split(","), client_id="simulators")
+        return Kafka(bootstrap=addresses, client_id="simulators", security=found.security)
     except ValidationError as error:
         raise ConfigError(
             f"bootstrap {bootstrap!r}: not host:port[,host:port...], such as localhost:9092"
         ) from error
-    return KafkaTarget(settings)
+
+
+def _source_of(config: Path) -> Kafka:
+    kafka = load(config).source.kafka
+    if kafka is None:
+        raise ConfigError(f"{config}: has no source.kafka, so there is no cluster to play into")
+    return kafka
