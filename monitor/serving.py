@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
@@ -137,10 +137,19 @@ class ServeConfig(Settings):
         """Whether a client has to show who it is."""
         return self.login is not None or (self.tls is not None and self.tls.client_ca is not None)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _a_login_has_parts(cls, value: Any) -> Any:
+        """Told here, without its value: it is likely to be a password."""
+        login = value.get("login") if isinstance(value, dict) else None
+        if not isinstance(login, dict | Login | None):
+            raise ValueError("login is not a section with users, tokens and metrics")
+        return value
+
     @model_validator(mode="after")
     def _closed_or_said_so(self) -> ServeConfig:
         if self.anonymous and self.login:
-            raise ValueError("needs one of login, anonymous")
+            raise ValueError("login and anonymous: true contradict each other; leave one out")
         if not (self.loopback or self.asks or self.anonymous):
             raise ValueError(
                 f"address {self.address!r} can be reached from other machines, and nobody has to "

@@ -200,6 +200,9 @@ def test_healthz_answers_also_while_nothing_moves() -> None:
         (replace(fleet(), position={}, lag={}), "partitions"),
         (replace(fleet(), models=()), "models"),
         (replace(fleet(), published=NOW - 11), "progress"),
+        (replace(fleet(), failing={"source": "localhost:9092 refused"}), "source"),
+        (replace(fleet(), failing={"delivery": "disk full"}), "delivery"),
+        (replace(fleet(), failing={"snapshots": "disk full"}), None),
     ],
 )
 def test_each_condition_alone_makes_it_not_ready(view: View, failed: str | None) -> None:

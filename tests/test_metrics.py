@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import re
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -93,6 +95,25 @@ def test_a_sensor_that_left_is_gone_at_the_next_scrape() -> None:
     page = Exposition(lambda: next(views), 10)
     assert len(of(parsed(page.render()), SCORE)) == 2
     assert of(parsed(page.render()), SCORE) == {("vibration", "b", "conv_ae"): 3.0}
+
+
+class Named(str):
+    """A name that tells when nothing holds it any more."""
+
+
+def test_nothing_is_kept_of_a_sensor_that_left() -> None:
+    gone = Named("gone")
+    left = weakref.ref(gone)
+    views = [
+        only(lane([gone, "b"], [[1.0], [2.0]]), lane(["c"], [[1.0]])),
+        only(lane(["c"], [[1]])),
+    ]
+    page = Exposition(lambda: views[0], 10)
+    assert b'sensor="gone"' in page.render()
+    del views[0], gone
+    assert b"gone" not in page.render()
+    gc.collect()
+    assert left() is None
 
 
 def test_changed_labels_are_seen_though_they_are_kept() -> None:

@@ -23,7 +23,8 @@ class Allowances:
         self, rate: float, burst: int, clock: Clock = time.monotonic, most: int = MOST_KEYS
     ) -> None:
         self._interval = 1.0 / rate
-        self._slack = (burst - 1) * self._interval
+        # A little more than it is, or rounding would make the last one of a burst wait.
+        self._slack = (burst - 1 + 1e-3) * self._interval
         self._clock = clock
         self._most = most
         self._full: dict[str, float] = {}

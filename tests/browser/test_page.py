@@ -14,7 +14,7 @@ from monitor.serve.http import Server
 from monitor.serving import ServeConfig
 from monitor.view import View
 from tests.browser.chromium import Visit, visit
-from tests.served import alert, fleet, growing, lane
+from tests.served import alert, fleet, growing, hashed, lane
 
 EVIL = '<img src=x onerror="document.title=1">&amp;'
 
@@ -85,6 +85,29 @@ def test_a_process_that_stands_still_is_told_in_a_banner() -> None:
     assert page.one(id="state").text == "not ready"
     assert "hidden" not in page.one(id="banner").attributes
     assert re.search(r"progress: published 10\d\.\d s ago", page.one(id="banner").text)
+
+
+def test_what_fails_just_now_is_told() -> None:
+    failing = {"delivery": "kafka: 127.0.0.1:9 refused", "snapshots": "disk full"}
+    page = see(lambda: replace(fleet(time.time()), failing=failing)).page
+    assert [item.text for item in page.one(id="failing").every("li")] == [
+        "delivery failing kafka: 127.0.0.1:9 refused",
+        "snapshots failing disk full",
+    ]
+    assert "delivery: kafka: 127.0.0.1:9 refused" in page.one(id="banner").text
+    assert "disk full" not in page.one(id="banner").text, "it is ready all the same"
+
+
+def test_the_page_works_behind_a_login() -> None:
+    login = {"users": {"anna": hashed("correct: horse")}}
+    settings = ServeConfig.model_validate({"port": 0, "login": login})
+    with Server(growing(time.time), settings) as server:
+        known = server.url.replace("//", "//anna:correct%3A%20horse@")
+        seen = visit(known)
+        assert seen.complaints == []
+        assert seen.page.one(id="state").text == "ready"
+        assert len(seen.page.one(id="cells").every("button")) == 48
+        assert visit(server.url).page.every(id="state") == []
 
 
 def test_an_api_that_fails_is_told_in_a_banner() -> None:

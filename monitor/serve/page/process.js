@@ -71,7 +71,7 @@ function table(name, items, cells) {
 }
 
 function failing(each) {
-  const name = make("span", { class: "badge", "data-severity": "critical" }, `${each.name} fails`);
+  const name = make("span", { class: "badge", "data-severity": "critical" }, `${each.name} failing`);
   return make("li", {}, name, " ", make("span", { class: "quiet" }, each.detail));
 }
 
