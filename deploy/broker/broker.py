@@ -44,6 +44,34 @@ class Listener:
     properties: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a node stands in a cluster: its number, and the controllers' ports by number.
+
+    `cluster` is the same for all its nodes. Topics are kept on `copies` of them.
+    """
+
+    number: int
+    controllers: Mapping[int, int]
+    cluster: str
+
+    @classmethod
+    def alone(cls) -> Place:
+        """A cluster of this one node."""
+        (port,) = free_ports(1)
+        return cls(1, {1: port}, new_cluster())
+
+    @property
+    def copies(self) -> int:
+        """Nobody is left out of three; more are not needed."""
+        return min(3, len(self.controllers))
+
+
+def new_cluster() -> str:
+    """A name for a cluster that no other has; it never begins with a dash."""
+    return base64.urlsafe_b64encode(b"\0" + uuid.uuid4().bytes[1:]).decode().rstrip("=")
+
+
 def missing_tools() -> list[str]:
     """Which of the programs that a node needs are not on this machine."""
     return [tool for tool in ("java", "mvn") if shutil.which(tool) is None]
@@ -88,8 +116,8 @@ def free_ports(count: int) -> list[int]:
 class Broker:
     """One node, broker and controller at once, with its data in `directory`.
 
-    It keeps its ports and its data over `kill` and another `start`. `users` may log in with
-    SCRAM-SHA-512 where a listener offers it. Raises BrokerError where it cannot start.
+    It keeps its ports and its data over `kill` and another `start`. `users` may log in with SCRAM
+    where a listener offers it. Raises BrokerError where it cannot start.
     """
 
     def __init__(
@@ -99,13 +127,16 @@ class Broker:
         port: int = 0,
         listeners: Sequence[Listener] = (),
         users: Mapping[str, str] | None = None,
+        java_options: Sequence[str] = (),
+        place: Place | None = None,
     ) -> None:
         self.directory = directory
         self.listeners = (Listener("PLAINTEXT"), *listeners)
         self.users = dict(users or {})
+        self.java_options = tuple(java_options)
         self.log = directory / "broker.log"
-        control, first, *others = free_ports(len(self.listeners) + 1)
-        self._control = control
+        self.place = place or Place.alone()
+        first, *others = free_ports(len(self.listeners))
         self._ports = [port or first, *others]
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -167,10 +198,10 @@ class Broker:
 
     def _spawn(self, properties: Path) -> subprocess.Popen[bytes]:
         # A node of its own session outlives a Ctrl-C that is meant for whoever started it.
-        memory = ["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+        options = ["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", *self.java_options]
         with self.log.open("ab") as log:
             return subprocess.Popen(
-                ["java", *memory, "-cp", f"{jars()}/*", "kafka.Kafka", str(properties)],
+                ["java", *options, "-cp", f"{jars()}/*", "kafka.Kafka", str(properties)],
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
@@ -188,16 +219,15 @@ class Broker:
             time.sleep(0.1)
 
     def _format(self, properties: Path) -> None:
-        # The first byte is 0 so that the text never begins with a dash.
-        cluster = base64.urlsafe_b64encode(b"\0" + uuid.uuid4().bytes[1:]).decode().rstrip("=")
         users = [
             word
             for name, password in self.users.items()
-            for word in ("--add-scram", f"SCRAM-SHA-512=[name={name},password={password}]")
+            for scram in ("SCRAM-SHA-256", "SCRAM-SHA-512")
+            for word in ("--add-scram", f"{scram}=[name={name},password={password}]")
         ]
-        tool = ["java", "-cp", f"{jars()}/*", "kafka.tools.StorageTool", "format", "--standalone"]
+        tool = ["java", "-cp", f"{jars()}/*", "kafka.tools.StorageTool", "format"]
         done = subprocess.run(
-            [*tool, "-c", str(properties), "-t", cluster, *users],
+            [*tool, "-c", str(properties), "-t", self.place.cluster, *users],
             capture_output=True,
             text=True,
             check=False,
@@ -207,12 +237,14 @@ class Broker:
 
     def _properties(self) -> dict[str, str]:
         doors = [f"{name}://{address}" for name, address in self.addresses.items()]
-        inside = f"CONTROLLER://{HOST}:{self._control}"
+        place = self.place
+        inside = f"CONTROLLER://{HOST}:{place.controllers[place.number]}"
+        voters = [f"{number}@{HOST}:{port}" for number, port in place.controllers.items()]
         names = ["CONTROLLER:PLAINTEXT"] + [f"{x}:{x}" for x in self.addresses]
         return {
             "process.roles": "broker,controller",
-            "node.id": "1",
-            "controller.quorum.bootstrap.servers": f"{HOST}:{self._control}",
+            "node.id": str(place.number),
+            "controller.quorum.voters": ",".join(voters),
             "controller.listener.names": "CONTROLLER",
             "listeners": ",".join([*doors, inside]),
             "advertised.listeners": ",".join([*doors, inside]),
@@ -220,7 +252,8 @@ class Broker:
             "inter.broker.listener.name": "PLAINTEXT",
             "log.dirs": str(self.directory / "data"),
             "num.partitions": "4",
-            **_ONE_NODE,
+            **_SMALL,
+            **_copies(place.copies),
             **{
                 f"listener.name.{listener.protocol.lower()}.{key}": value
                 for listener in self.listeners
@@ -229,21 +262,31 @@ class Broker:
         }
 
 
-# Replication has nobody to go to; groups form at once; a node that was killed waits for the end of
-# its old session before it opens its ports again, by default 9 s.
-_ONE_NODE = {
-    "offsets.topic.replication.factor": "1",
+# Groups form at once; a node that was killed waits for the end of its old session before it opens
+# its ports again, by default 9 s; transactions that time out are looked for each 10 s by default.
+_SMALL = {
     "offsets.topic.num.partitions": "5",
-    "transaction.state.log.replication.factor": "1",
-    "transaction.state.log.min.isr": "1",
     "transaction.state.log.num.partitions": "5",
-    "share.coordinator.state.topic.replication.factor": "1",
-    "share.coordinator.state.topic.min.isr": "1",
+    "transaction.abort.timed.out.transaction.cleanup.interval.ms": "500",
     "group.initial.rebalance.delay.ms": "0",
     "group.min.session.timeout.ms": "1000",
     "broker.session.timeout.ms": "3000",
     "broker.heartbeat.interval.ms": "500",
 }
+
+
+def _copies(count: int) -> dict[str, str]:
+    """How many nodes keep what is written, and how many of them it has to be on."""
+    enough = str(max(1, count - 1))
+    return {
+        "default.replication.factor": str(count),
+        "min.insync.replicas": enough,
+        "offsets.topic.replication.factor": str(count),
+        "transaction.state.log.replication.factor": str(count),
+        "transaction.state.log.min.isr": enough,
+        "share.coordinator.state.topic.replication.factor": str(count),
+        "share.coordinator.state.topic.min.isr": enough,
+    }
 
 
 def _accepts(port: int) -> bool:
