@@ -2,44 +2,21 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
-from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
+from kafka import KafkaAdminClient, KafkaProducer
 from kafka.admin import MemberToRemove, NewTopic
 from structlog.testing import capture_logs
 
 from monitor.connect.kafka.source import KafkaSource
 from monitor.errors import SourceError
 from monitor.testing import Member, check_source
-from monitor.types import Partition, Record
+from monitor.types import Partition
 from tests.kafka.conftest import MakeTopic, Topic
+from tests.kafka.reading import member, read, until
 
 pytestmark = pytest.mark.kafka
-
-
-def member(topic: Topic, start: str = "earliest") -> Member:
-    return Member(KafkaSource(topic.settings(start=start), [topic.name]))
-
-
-def until(done: Callable[[], object], patience: float = 40.0) -> None:
-    end = time.monotonic() + patience
-    while not done():
-        assert time.monotonic() < end, f"not within {patience:g} s"
-
-
-def read(reader: Member, count: int) -> list[Record]:
-    """Poll until so many records have come; leaves the group."""
-    found: list[Record] = []
-    until(lambda: _more(found, reader) >= count)
-    reader.close()
-    return found
-
-
-def _more(found: list[Record], reader: Member) -> int:
-    found.extend(reader.step())
-    return len(found)
 
 
 def test_the_source_keeps_the_contract(topic: Topic) -> None:
@@ -81,53 +58,6 @@ def test_a_topic_that_does_not_exist_yet_is_told_and_waited_for(
     admin.create_topics([NewTopic(later, 2, 1)])
     until(lambda: reader.step() or len(reader.position) == 5)
     reader.close()
-
-
-def test_expired_records_are_told_and_skipped(topic: Topic, admin: KafkaAdminClient) -> None:
-    topic.append(30)
-    reader = member(topic).start()
-    until(lambda: reader.step() or reader.position)
-    reader.source.commit({partition: 2 for partition in topic.partitions})
-    reader.position = {partition: 2 for partition in topic.partitions}
-    reader.close()
-    admin.delete_records({TopicPartition(*partition): 5 for partition in topic.partitions})
-    with capture_logs() as lines:
-        records = read(member(topic).start(), 15)
-    assert [line["event"] for line in lines].count("records_expired") == 3
-    assert min(record.offset for record in records) == 5
-
-
-def test_records_that_expire_while_they_are_read_are_told_and_skipped(
-    make_topic: MakeTopic, admin: KafkaAdminClient
-) -> None:
-    topic = make_topic(1)
-    (partition,) = topic.partitions
-    topic.append(10)
-
-    class Late(Member):
-        """Takes so long with its snapshot that the records are gone when it is done."""
-
-        def assigned(self, committed: Mapping[Partition, int]) -> Mapping[Partition, int]:
-            admin.delete_records({TopicPartition(*partition): 7})
-            return super().assigned(committed)
-
-    with capture_logs() as lines:
-        records = read(Late(KafkaSource(topic.settings(), [topic.name])).start(), 3)
-    assert [record.offset for record in records] == [7, 8, 9]
-    assert "records_expired" in [line["event"] for line in lines]
-
-
-def test_a_commit_ahead_of_the_log_starts_anew_and_is_told(make_topic: MakeTopic) -> None:
-    topic = make_topic(1)
-    (partition,) = topic.partitions
-    topic.append(5)
-    reader = member(topic).start()
-    until(lambda: reader.step() or reader.position)
-    reader.position[partition] = 100
-    reader.close()
-    with capture_logs() as lines:
-        assert [record.offset for record in read(member(topic).start(), 5)] == [0, 1, 2, 3, 4]
-    assert "log_is_shorter" in [line["event"] for line in lines]
 
 
 @pytest.mark.parametrize("kind", ["assigned", "revoked"])

@@ -9,6 +9,7 @@ import structlog
 from kafka import KafkaConsumer, errors
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
+from kafka.structs import MemberState
 
 from monitor.connect.kafka.client import connection, said
 from monitor.connect.kafka.handover import Attendant
@@ -75,6 +76,19 @@ def any_of(topics: Sequence[str]) -> str:
     """One regular expression for the whole names of all; those that begin with `^` are patterns."""
     each = (f"(?:{topic})" if topic.startswith("^") else re.escape(topic) for topic in topics)
     return rf"(?:{'|'.join(each)})\Z"
+
+
+def is_joining(consumer: KafkaConsumer) -> bool:
+    """Whether this member has yet to be told its share; if so, the next poll goes on with that.
+
+    kafka-python 3.0.12 must be told to: where new topics or partitions are why it joins, it takes
+    them for done once it has asked. If that poll ends before the answer comes, the answer is never
+    read, heartbeats rest, and the group throws the member out.
+    """
+    if consumer.group_metadata().state is MemberState.STABLE:
+        return False
+    consumer._coordinator.request_rejoin()
+    return True
 
 
 def is_fenced(consumer: KafkaConsumer) -> bool:

@@ -84,14 +84,13 @@ class Places:
 
     def out_of_range(self, offsets: Mapping[Partition, int]) -> list[Place]:
         """Where to go on with logs that have nothing at the offset that was to be read next."""
-        self._consumer.topics()  # the one thing that has it ask anew which topics there are
-        places = [place._replace(offset=0) for place in self._logs(offsets)]
-        return [self._identified(place.at(offsets[place.partition])) for place in places]
+        places = [place._replace(offset=0) for place in self._fresh(offsets)]
+        return [self._same_or_renewed(p, p.at(offsets[p.partition])) for p in places]
 
     def taken_back(self, offsets: Mapping[Partition, int | None]) -> list[Place]:
         """Where to go on with logs whose newest records gave way to others."""
-        places = self._logs(offsets)
-        return [self._identified(place.taken_back(offsets[place.partition])) for place in places]
+        places = self._fresh(offsets)
+        return [self._same_or_renewed(p, p.taken_back(offsets[p.partition])) for p in places]
 
     def remade(self, partitions: Iterable[Partition]) -> list[Place]:
         """Those whose topic was deleted and made again since reading began; needs no request as
@@ -121,6 +120,15 @@ class Places:
         self._ends.update((Partition(*tp), ends[tp]) for tp in tps)
         starts = firsts if self._start == "earliest" else ends
         return [Place(Partition(*tp), firsts[tp], ends[tp], starts[tp]) for tp in tps]
+
+    def _fresh(self, partitions: Iterable[Partition]) -> list[Place]:
+        """Their logs, once the client knows which topics there are now."""
+        self._consumer.topics()  # no other call of the client asks for that anew
+        return self._logs(partitions)
+
+    def _same_or_renewed(self, place: Place, same: Place) -> Place:
+        another = self._is_another(place.partition, self._ids.get(place.partition))
+        return self._renewed(place) if another else self._identified(same)
 
     def _standing(self, place: Place, committed: Mapping[TopicPartition, Any]) -> Place:
         found = committed.get(TopicPartition(*place.partition))

@@ -11,13 +11,14 @@ from typing import Any
 
 import structlog
 from kafka import KafkaConsumer, TopicPartition, errors
-from kafka.structs import ConsumerGroupMetadata, MemberState
+from kafka.structs import ConsumerGroupMetadata
 
 from monitor.connect.kafka.client import said
 from monitor.connect.kafka.handover import Attendant, Handover
 from monitor.connect.kafka.joining import (
     MEMBERSHIP,
     is_fenced,
+    is_joining,
     make_consumer,
     reason,
     subscribe,
@@ -145,8 +146,8 @@ class KafkaSource:
         """
         batches: Batches = consumer.poll(max(0, int(timeout * 1000)), limit)
         until = time.monotonic() + _REQUEST
-        while not batches and not self._closing and time.monotonic() < until:
-            if consumer.group_metadata().state is MemberState.STABLE:
+        while is_joining(consumer) and not self._closing and time.monotonic() < until:
+            if batches:
                 break
             batches = consumer.poll(int(_JOINING * 1000), limit)
         if self._settings.instance and is_fenced(consumer):
