@@ -14,6 +14,7 @@ from kafka import KafkaConsumer, TopicPartition
 from structlog.testing import capture_logs
 
 from monitor.connect.kafka.delivery import KafkaSink
+from monitor.connect.kafka.outgoing import TooLarge, messages
 from monitor.connect.kafka.source import KafkaSource
 from monitor.connect.messages import AlertMessage, ScoreMessage
 from monitor.connect.sinks import AtLeastOnce
@@ -34,6 +35,14 @@ def to(topic: Topic, **other: str) -> KafkaSink:
 def rejected(value: bytes, key: bytes | None = b"\xff\x00") -> Rejected:
     record = Record(Partition("plant", 2), 41, key, 1.0, value, (("unit", b"mm/s"),))
     return Rejected(record, "vibration", "truncated", "3 of 8 bytes")
+
+
+def joined(topic: Topic) -> Member:
+    """A member of the topic's group that has begun to read."""
+    reader = Member(KafkaSource(topic.settings(), [topic.name])).start()
+    while not reader.seen:
+        reader.step()
+    return reader
 
 
 def test_the_sink_keeps_the_contract(topic: Topic) -> None:
@@ -92,6 +101,56 @@ def test_a_dead_letter_too_large_for_its_topic_is_told_and_stops_nothing(
     assert (told["topic"], told["number"], told["offset"]) == ("plant", 2, 41)
 
 
+def test_many_dead_letters_too_large_are_told_as_a_sum_now_and_then() -> None:
+    now = 0.0
+    told = TooLarge(quiet=60.0, clock=lambda: now)
+    (letter,) = messages(Result(rejected=[rejected(b"x" * 5000)]), KafkaTopics(dead_letters="dead"))
+    with capture_logs() as lines:
+        for moment in (0.0, 1.0, 59.0, 60.0, 61.0):
+            now = moment
+            told.add(letter)
+        told.close()
+        told.close()
+    assert [line["count"] for line in lines] == [1, 3, 1]
+    assert {line["dead_letters"] for line in lines} == {"dead"}
+
+
+def test_a_topic_that_refuses_holds_up_the_commit_but_not_the_other_topics(
+    make_topic: MakeTopic,
+) -> None:
+    # A compacted topic takes no record without a key.
+    inputs, alerts = make_topic(1), make_topic(1)
+    dead = make_topic(1, **{"cleanup.policy": "compact"})
+    inputs.append(5)
+    reader = joined(inputs)
+    delivery = AtLeastOnce([to(alerts, dead_letters=dead.name)], reader.source)
+    (partition,) = inputs.partitions
+    for identity in ("one", "two"):
+        delivery.emit(replace(example_result(identity), rejected=[rejected(b"poison", key=None)]))
+        with pytest.raises(SinkError, match=f"cannot write to {dead.name}"):
+            delivery.commit({partition: 3})
+    assert [json.loads(found.value)["id"] for found in read_all(alerts)] == ["one", "two"]
+    assert (read_all(dead), _committed(inputs)) == ([], [None])
+    with pytest.raises(SinkError):
+        delivery.close()
+    reader.close()
+
+
+def test_poison_alone_moves_the_partition_on(make_topic: MakeTopic) -> None:
+    inputs, alerts, dead = make_topic(1), make_topic(1), make_topic(1)
+    inputs.append(300)
+    reader = joined(inputs)
+    delivery = AtLeastOnce([to(alerts, dead_letters=dead.name)], reader.source)
+    (partition,) = inputs.partitions
+    values = [b"%d" % number for number in range(300)]
+    delivery.emit(Result(rejected=[rejected(value) for value in values]))
+    delivery.commit({partition: 300})
+    assert [found.value for found in read_all(dead)] == values
+    assert _committed(inputs) == [300]
+    delivery.close()
+    reader.close()
+
+
 def test_an_alert_that_is_refused_fails_every_flush_and_nothing_passes_it(
     make_topic: MakeTopic,
 ) -> None:
@@ -112,9 +171,7 @@ def test_offsets_are_committed_after_the_results_are_out(make_topic: MakeTopic) 
     inputs, alerts = make_topic(1), make_topic(1)
     (partition,) = inputs.partitions
     inputs.append(5)
-    reader = Member(KafkaSource(inputs.settings(), [inputs.name])).start()
-    while len(reader.seen) < 5:
-        reader.step()
+    reader = joined(inputs)
     delivery = AtLeastOnce([to(alerts)], reader.source)
     delivery.emit(example_result("one"))
     delivery.commit({partition: 3})

@@ -136,6 +136,7 @@ def test_closing_commits_nothing_and_leaves_no_thread(house: House) -> None:
     before = set(threading.enumerate())
     delivery = house.another()
     delivery.emit(example_result("void"))
+    time.sleep(0.2)  # it is at the broker now
     delivery.close()
     delivery.close()
     assert not set(threading.enumerate()) - before
@@ -290,6 +291,21 @@ def test_an_alert_that_is_refused_ends_it_and_nothing_is_committed(make_topic: M
     assert not told.value.retriable
     assert (visible(house.alerts), visible(house.dead)) == ([], [])
     assert stands(house.inputs) == [None]
+    house.delivery.close()
+    house.member.close()
+
+
+def test_dead_letters_that_are_refused_hold_everything_back(make_topic: MakeTopic) -> None:
+    # A compacted topic takes no record without a key.
+    house = House(make_topic(1), make_topic(1), make_topic(1, **{"cleanup.policy": "compact"}))
+    letter = house.rejected(b"poison")
+    keyless = letter._replace(record=letter.record._replace(key=None))
+    for _ in range(2):
+        house.delivery.emit(replace(example_result("void"), rejected=[keyless]))
+        with pytest.raises(SinkError, match=f"cannot write to {house.dead.name}") as told:
+            house.delivery.commit({house.partition: 40})
+        assert not told.value.retriable
+    assert (ids(house.alerts), stands(house.inputs)) == ([], [None])
     house.delivery.close()
     house.member.close()
 

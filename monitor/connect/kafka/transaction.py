@@ -25,6 +25,8 @@ _FINAL = (
     *TOO_LARGE,
     errors.AuthorizationError,
     errors.InvalidTopicError,
+    errors.InvalidRecordError,
+    errors.InvalidTimestampError,
     errors.UnsupportedVersionError,
     errors.UnsupportedForMessageFormatError,
 )
