@@ -5,15 +5,19 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from monitor.connect.kafka.source import KafkaSource
 from monitor.errors import SourceError
 from monitor.testing import Member, Seen
 from monitor.types import Partition
 from tests.kafka.conftest import MakeTopic, Topic
+from tests.kafka.reading import holds, member, source, until
 
 pytestmark = pytest.mark.kafka
 
@@ -21,11 +25,12 @@ pytestmark = pytest.mark.kafka
 class Worker(threading.Thread):
     """A member with a life of its own; `slow` seconds pass in each of its hand-overs."""
 
-    def __init__(self, topic: Topic, slow: float = 0.0) -> None:
+    def __init__(self, topic: Topic, slow: float = 0.0, **changed: Any) -> None:
         super().__init__()
-        settings = topic.settings(poll=50).model_copy(update={"session_timeout": 3.0})
-        self.member = SlowMember(KafkaSource(settings, [topic.name]), slow)
+        changed = {"session_timeout": 3.0, "max_poll_records": 50, **changed}
+        self.member = SlowMember(source(topic, **changed), slow)
         self.ended = threading.Event()
+        self.scoring = 0.02
         self.finished = False
 
     def run(self) -> None:
@@ -33,7 +38,7 @@ class Worker(threading.Thread):
             self.member.start()
             while not self.ended.is_set():
                 if self.member.step(0.1):
-                    time.sleep(0.02)  # the scoring
+                    time.sleep(self.scoring)
                     self._commit()
         finally:
             self.member.close()
@@ -65,9 +70,13 @@ class SlowMember(Member):
         time.sleep(self.slow)
         super().revoked(partitions)
 
+    def assigned(self, committed: Mapping[Partition, int]) -> Mapping[Partition, int]:
+        time.sleep(self.slow)
+        return super().assigned(committed)
 
-def started(topic: Topic, slow: float = 0.0) -> Worker:
-    worker = Worker(topic, slow)
+
+def started(topic: Topic, slow: float = 0.0, **changed: Any) -> Worker:
+    worker = Worker(topic, slow, **changed)
     worker.start()
     return worker
 
@@ -82,15 +91,16 @@ def load(topic: Topic, seconds: float) -> Seen:
     return written
 
 
+@pytest.mark.parametrize("assignor", ["cooperative", "eager"])
 def test_members_that_join_and_leave_under_load_lose_and_double_nothing(
-    make_topic: MakeTopic,
+    make_topic: MakeTopic, assignor: str
 ) -> None:
     topic = make_topic(6)
-    first = started(topic)
+    first = started(topic, assignor=assignor)
     written = load(topic, 1.5)
-    second = started(topic)
+    second = started(topic, assignor=assignor)
     written += load(topic, 3.0)
-    third = started(topic)
+    third = started(topic, assignor=assignor)
     written += load(topic, 3.0)
     seen = first.leave()
     written += load(topic, 2.0)
@@ -120,3 +130,169 @@ def test_a_hand_over_longer_than_the_session_keeps_the_membership(make_topic: Ma
     slow.member.slow = 0.0
     seen = slow.leave() + heir.leave()
     assert sorted(seen) == sorted(written)
+
+
+@pytest.mark.parametrize("assignor", ["cooperative", "eager"])
+def test_scoring_longer_than_the_session_costs_no_membership(
+    make_topic: MakeTopic, assignor: str
+) -> None:
+    topic = make_topic(2)
+    slow = started(topic, assignor=assignor)
+    slow.scoring = 4.5
+    written = load(topic, 0.5)
+    heir = started(topic, assignor=assignor)
+    until(lambda: time.sleep(0.1) or heir.member.position)  # type: ignore[func-returns-value]
+    with capture_logs() as lines:
+        written += load(topic, 4.0)
+        slow.scoring = 0.0
+        members = (slow.member, heir.member)
+        until(lambda: sum(len(each.seen) for each in members) >= len(written))
+        seen = slow.leave() + heir.leave()
+    assert sorted(seen) == sorted(written)
+    assert "lost" not in [line["event"] for line in lines]
+
+
+def test_a_loop_that_does_not_come_back_is_expelled_and_forgets(make_topic: MakeTopic) -> None:
+    topic = make_topic(2)
+    topic.append(20)
+    stuck = member(topic, session_timeout=3.0, max_poll_interval=2.0)
+    with capture_logs() as lines:
+        stuck.start()
+        until(lambda: stuck.step() and len(stuck.seen) == 20)
+        heir = started(topic)
+        until(lambda: len(heir.member.position) == 2)
+        with pytest.raises(SourceError, match="cannot commit") as caught:
+            stuck.commit()
+        assert caught.value.retriable
+        until(holds(stuck, 1))
+    events = [line["event"] for line in lines]
+    assert events.index("lost") > events.index("assigned")
+    heir.leave()
+    assert sorted(heir.member.seen) == sorted(stuck.seen[:20]), "what was not committed"
+    stuck.close()
+
+
+def test_most_0_reads_nothing_and_hands_over_all_the_same(make_topic: MakeTopic) -> None:
+    topic = make_topic(4)
+    held_back, other = member(topic).start(), member(topic)
+    until(holds(held_back, 4))
+    topic.append(40)
+    other.start()
+
+    def shared() -> bool:
+        held_back.step(0.05, 0)
+        other.step(0.05, 0)
+        return len(held_back.position) == len(other.position) == 2
+
+    until(shared)
+    assert not held_back.seen + other.seen
+    other.close()
+    until(lambda: bool(held_back.step(0.05, 0)) or len(held_back.position) == 4)
+    assert not held_back.seen
+    until(lambda: held_back.step(0.1, 7) and len(held_back.seen) == 40)
+    held_back.close()
+
+
+def test_a_fetch_under_way_gives_no_more_than_the_later_poll_asks_for(topic: Topic) -> None:
+    reader = member(topic).start()
+    until(holds(reader, 3))
+    assert reader.source.poll(0.0) == []
+    expected = topic.append(30)
+    with suppress(AssertionError):
+        until(lambda: reader.step(0.3, 0), patience=1.0)
+    assert not reader.seen
+    until(lambda: reader.step(0.2, 4) and len(reader.seen) == 30)
+    reader.close()
+    assert sorted(reader.seen) == sorted(expected)
+
+
+def test_an_owner_may_rewind_what_it_keeps_while_something_else_is_revoked(
+    make_topic: MakeTopic,
+) -> None:
+    topic = make_topic(4)
+    written = topic.append(40)
+
+    class Aborting(Member):
+        """Gives up everything when something is revoked, as after a void transaction."""
+
+        def revoked(self, partitions: Sequence[Partition]) -> None:
+            self.begin_anew(sorted(self.position))
+
+    aborting = Aborting(source(topic)).start()
+    until(lambda: aborting.step() and len(aborting.seen) == 40)
+    other = member(topic).start()
+
+    def shared() -> bool:
+        aborting.step(0.05)
+        other.step(0.05)
+        return len(aborting.position) == len(other.position) == 2 and len(other.seen) >= 20
+
+    until(shared)
+    kept = [where for where in written if where[0] in aborting.position]
+    until(lambda: bool(aborting.step(0.1) and False) or len(aborting.seen) >= 60)
+    assert Counter(aborting.seen) == Counter(written) + Counter(kept)
+    assert sorted(other.seen) == sorted(w for w in written if w[0] in other.position)
+    other.close()
+    aborting.close()
+
+
+def test_a_restart_of_an_instance_within_its_session_moves_nothing(make_topic: MakeTopic) -> None:
+    topic = make_topic(4)
+    one = member(topic, instance="one").start()
+    two = started(topic, instance="two", session_timeout=6.0)
+
+    def shared() -> bool:
+        one.step(0.05)
+        return len(one.position) == len(two.member.position) == 2
+
+    until(shared)
+    before, others = set(one.position), set(two.member.position)
+    one.close()
+    with capture_logs() as lines:
+        again = member(topic, instance="one").start()
+        until(holds(again, 2))
+        written = topic.append(40)
+        until(lambda: bool(again.step(0.05) and False) or len(again.seen) >= 20)
+    assert set(again.position) == before
+    assert set(two.member.position) == others
+    assert [line["event"] for line in lines if line["event"] in {"revoked", "lost"}] == []
+    until(lambda: len(two.member.seen) >= 20)
+    assert sorted(again.seen + two.leave()) == sorted(written)
+    again.close()
+
+
+@pytest.mark.parametrize("loop", ["idle", "committing"])
+def test_of_two_processes_with_one_instance_the_older_ends(
+    make_topic: MakeTopic, loop: str
+) -> None:
+    topic = make_topic(2)
+    topic.append(4)
+    older = member(topic, instance="pump-hall").start()
+    until(lambda: older.step() and len(older.seen) == 4)
+    newer = member(topic, instance="pump-hall").start()
+    until(holds(newer, 2))
+    act: Callable[[], object] = older.step if loop == "idle" else older.commit
+    with pytest.raises(SourceError, match="has joined as instance 'pump-hall'") as caught:
+        until(lambda: act() and False, patience=20)
+    assert not caught.value.retriable
+    older.close()
+    assert not older.position, "it has lost its partitions"
+    assert len(newer.position) == 2
+    newer.close()
+
+
+def test_members_with_different_assignors_are_told(topic: Topic) -> None:
+    first = member(topic).start()
+    until(holds(first, 3))
+    second = member(topic, assignor="eager").start()
+    with pytest.raises(SourceError, match="do not use assignor 'eager'; it must be the same"):
+        until(second.step, patience=20)
+    second.close()
+    first.close()
+
+
+def test_a_session_that_the_broker_does_not_allow_is_told(topic: Topic) -> None:
+    reader = member(topic, session_timeout=0.5).start()
+    with pytest.raises(SourceError, match=r"session_timeout 0\.5 s is not between the broker's"):
+        until(reader.step, patience=20)
+    reader.close()
