@@ -133,8 +133,9 @@ class EndpointTokens(AbstractTokenProvider):  # type: ignore[misc]
             granted, failure = self._grant(), None
         except TokenError as error:
             granted, failure = None, error
-            log.warning("token_unavailable", reason=str(error.args[0]))
         with self._lock:
+            if failure and self._current:  # the first one's failure is told by who asks
+                log.warning("token_unavailable", reason=str(failure.args[0]))
             self._current = granted or self._current
             self._failure, self._tried = failure, time.monotonic()
 
