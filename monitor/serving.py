@@ -152,8 +152,8 @@ class ServeConfig(Settings):
             raise ValueError("login and anonymous: true contradict each other; leave one out")
         if not (self.loopback or self.asks or self.anonymous):
             raise ValueError(
-                f"address {self.address!r} can be reached from other machines, and nobody has to "
-                "log in; set login, or tls.client_ca, or address: 127.0.0.1, or, where everybody "
-                "who reaches it may read everything, anonymous: true"
+                "other machines can reach this address, and nobody has to log in; set login, or "
+                "tls.client_ca, or address: 127.0.0.1, or, where everybody who reaches it may read "
+                "everything, anonymous: true"
             )
         return self

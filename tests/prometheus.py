@@ -55,8 +55,10 @@ class Prometheus:
 
 
 @contextmanager
-def scraping(target: str, rules: list[Path], folder: Path) -> Iterator[Prometheus]:
-    """Prometheus with these rules, scraping `http://host:port` with its data in `folder`."""
+def scraping(target: str, rules: list[Path], folder: Path, **job: Any) -> Iterator[Prometheus]:
+    """Prometheus with these rules, scraping `http://host:port` with its data in `folder`; keywords
+    are further settings of the job.
+    """
     path = program("prometheus", "prometheus")
     file = folder / "prometheus.yml"
     settings = {
@@ -65,7 +67,8 @@ def scraping(target: str, rules: list[Path], folder: Path) -> Iterator[Prometheu
         "scrape_configs": [
             {
                 "job_name": "monitor",
-                "static_configs": [{"targets": [target.removeprefix("http://")]}],
+                "static_configs": [{"targets": [target.rpartition("//")[2]]}],
+                **job,
             }
         ],
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import ssl
 import subprocess
@@ -25,7 +26,7 @@ from monitor.serve.http import Server
 from monitor.serve.readiness import Expected
 from monitor.serving import ServeConfig
 from tests.kafka.certificates import Certificates, make_certificates
-from tests.prometheus import wait_until
+from tests.prometheus import scraping, wait_until
 from tests.served import NOW, fleet, hashed
 from tests.terminal import command
 
@@ -111,6 +112,24 @@ def test_the_token_of_prometheus_opens_the_metrics_and_nothing_else() -> None:
             assert answer.status_code == 403, path
             assert answer.json() == {"detail": "these credentials open /metrics only"}
         assert client.get("/readyz", headers=bearer(SCRAPER)).json()["conditions"] == []
+
+
+def test_a_real_prometheus_scrapes_over_tls_with_its_token(
+    certificates: Certificates, tmp_path: Path
+) -> None:
+    (tmp_path / "token").write_text(f"{SCRAPER}\n")
+    job = {
+        "scheme": "https",
+        "tls_config": {"ca_file": str(certificates.authority)},
+        "authorization": {"credentials_file": str(tmp_path / "token")},
+    }
+    settings = configured(tls={"certificate": certificates.server}, login=LOGIN)
+    with (
+        Server(fleet, settings) as server,
+        scraping(server.url, [], tmp_path, **job) as prometheus,
+    ):
+        wait_until(lambda: prometheus.scrapes() >= 2, "two scrapes")
+        assert len(prometheus.query("monitor_anomaly_score")) == 144
 
 
 def test_probes_ask_for_credentials_where_they_are_told_to() -> None:
@@ -332,6 +351,17 @@ def test_a_proxy_is_believed_only_where_it_is_named() -> None:
         assert statuses(client) == [200, 200, 429, 429]
     with serving(limits=limits, proxies=["127.0.0.0/8"]) as client:
         assert statuses(client) == [200] * 4
+
+
+def test_what_the_example_has_commented_out_is_valid() -> None:
+    file = Path(__file__).parents[1] / "deploy/configs/vibration.yaml"
+    serve = file.read_text(encoding="utf-8").partition("\nserve:")[2]
+    section = yaml.safe_load(re.sub(r"^  # ", "  ", f"serve:{serve}", flags=re.MULTILINE))["serve"]
+    section["login"]["users"]["operator"] = HASH
+    settings = configured(**section | {"address": "0.0.0.0"})
+    assert settings.hosts
+    assert settings.tls
+    assert settings.login
 
 
 def test_no_representation_of_the_settings_shows_a_secret() -> None:
