@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -239,23 +238,24 @@ def test_a_disk_that_refuses_is_told_and_leaves_nothing_half_written(
 _FULL = """
 import resource, signal, sys
 from pathlib import Path
-from tests.test_snapshots import HERE, saved, state
+import numpy as np
+from monitor.connect.snapshots import DirectorySnapshots
 from monitor.errors import StateError
+from monitor.types import Partition
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-snapshots = saved(Path(sys.argv[1]), 5)
+snapshots = DirectorySnapshots(Path(sys.argv[1]))
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
-try:
-    snapshots.save(HERE, 90_000, state(90_000))
-except StateError as error:
-    print(error)
-snapshots.save(HERE, 7, state(7))
+for offset, size in ((5, 10), (9, 90_000), (7, 10)):
+    try:
+        snapshots.save(Partition("plant.vibration", 3), offset, {"a": np.zeros(size)})
+    except StateError as error:
+        print(offset, error)
 """
 
 
 def test_a_write_that_is_cut_short_leaves_what_was_there(tmp_path: Path) -> None:
     """As on a full disk: the first bytes are written, the others are not."""
-    assert resource.getrlimit(resource.RLIMIT_FSIZE)[1] != 4096
     done = subprocess.run(
         [sys.executable, "-c", _FULL, str(tmp_path)],
         capture_output=True,
@@ -263,6 +263,7 @@ def test_a_write_that_is_cut_short_leaves_what_was_there(tmp_path: Path) -> None
         check=True,
         cwd=Path(__file__).parents[1],
     )
+    assert done.stdout.startswith("9 snapshots in ")
     assert "File too large" in done.stdout
     assert files(tmp_path) == names(5, 7)
     assert DirectorySnapshots(tmp_path).offsets(HERE) == [7, 5]
