@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import subprocess
@@ -11,9 +12,10 @@ from pathlib import Path
 import pytest
 
 import monitor
+from monitor import passwords
 from monitor.cli import app
 from tests.kafka.processes import environment, results, told
-from tests.terminal import command, plant, written
+from tests.terminal import Outcome, command, plant, written
 
 COMMANDS = sorted(
     str(each.callback.__name__).replace("_", "-")
@@ -115,6 +117,42 @@ def test_what_check_shows_is_a_configuration_again(folder: Path) -> None:
     shown = command("check", folder / "plant.yaml").out
     (folder / "shown.yaml").write_text(shown)
     assert command("check", folder / "shown.yaml").out == shown
+
+
+def hashed(typed: bytes, monkeypatch: pytest.MonkeyPatch) -> Outcome:
+    """`monitor hash-password` at the end of a pipe."""
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(typed)))
+    return command("hash-password")
+
+
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n", b"\nmore\n"])
+def test_a_password_from_a_pipe_becomes_its_hash(
+    end: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = hashed("correct hörse".encode() + end, monkeypatch)
+    assert (found.code, found.err) == (0, "")
+    assert passwords.parse(found.out.strip()).matches("correct hörse")
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        (b"", "a password of 0 characters; 8 to 1000 bytes are valid"),
+        (b"hunter2", "a password of 7 characters; 8 to 1000 bytes are valid"),
+        (b"hunter2" * 200, "a password of 1002 characters; 8 to 1000 bytes are valid"),
+        (b"hunter2\xff", "standard input: the password is not UTF-8"),
+    ],
+)
+def test_a_password_that_is_none_is_refused_unseen(
+    typed: bytes, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert hashed(typed, monkeypatch) == (2, "", f"error: {told}\n")
+
+
+def test_a_password_is_never_an_argument() -> None:
+    found = command("hash-password", "hunter2hunter2")
+    assert found.code == 2
+    assert found.out == ""
 
 
 def test_check_shows_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
