@@ -212,6 +212,21 @@ def _topic(value: str) -> str:
     return value
 
 
+class Limits(Settings):
+    """What keeps memory bounded whatever is sent.
+
+    `sensors` is the most that one partition remembers; a new one over that takes the place of those
+    that were not heard for the longest time. One that was not heard for `sensor_ttl`, by the times
+    of its partition's samples, is forgotten too. A message of more than `message` bytes, or more
+    than `samples` numbers, is refused.
+    """
+
+    sensors: Count = 10_000
+    sensor_ttl: Annotated[Seconds, Field(gt=0)] | None = 30 * 86400.0
+    message: Annotated[int, Field(ge=64, le=1_000_000_000)] = 10_000_000
+    samples: Count = 2_500_000
+
+
 class StreamConfig(Settings):
     """One kind of data: its topics, its messages, its windows, its detectors, its alerts.
 
@@ -223,11 +238,13 @@ class StreamConfig(Settings):
     format: Format = Format()
     sensor: str = "key"
     window: WindowConfig
+    event_time: EventTime = EventTime()
     models: Annotated[list[ModelRule], Field(min_length=1)]
     unknown_sensors: Literal["group", "warm_up", "reject"] = "group"
     warm_up: Count = 60
     threshold: ThresholdConfig = ThresholdConfig()
     alert: AlertConfig = AlertConfig()
+    limits: Limits = Limits()
     assets: list[Asset] = Field(default_factory=list)
 
     @field_validator("format", mode="before")
@@ -238,7 +255,6 @@ class StreamConfig(Settings):
         if isinstance(value, dict) and len(value) == 1 and "kind" not in value:
             ((kind, paths),) = value.items()
             return {"kind": kind, "paths": paths or {}}
-    event_time: EventTime = EventTime()
         return value
 
     @field_validator("sensor")
@@ -253,6 +269,15 @@ class StreamConfig(Settings):
         fewest = min(len(rule.use) for rule in self.models)
         if self.alert.votes > fewest:
             raise ValueError(f"alert.votes is {self.alert.votes} but a rule has {fewest} detectors")
+        return self
+
+    @model_validator(mode="after")
+    def _replaceable(self) -> StreamConfig:
+        if self.window.input == "windows" and self.event_time.duplicate == "last":
+            raise ValueError(
+                "event_time.duplicate is last, but a ready window is scored when it comes: with "
+                "window.input windows first and dead_letter are valid"
+            )
         return self
 
     @field_validator("models")
@@ -271,15 +296,6 @@ class StreamConfig(Settings):
         )
 
     def rule_of(self, sensor: str) -> int | None:
-    @model_validator(mode="after")
-    def _replaceable(self) -> StreamConfig:
-        if self.window.input == "windows" and self.event_time.duplicate == "last":
-            raise ValueError(
-                "event_time.duplicate is last, but a ready window is scored when it comes: with "
-                "window.input windows first and dead_letter are valid"
-            )
-        return self
-
         """The place of the first rule that matches the sensor's name."""
         found = (i for i, rule in enumerate(self.models) if fnmatchcase(sensor, rule.match))
         return next(found, None)
@@ -332,6 +348,21 @@ class Config(Settings):
     scoring: ScoringConfig = ScoringConfig()
     sinks: list[SinkConfig] = Field(default_factory=lambda: [SinkConfig(log=True)])
     serve: ServeConfig | None = ServeConfig()
+
+    @model_validator(mode="after")
+    def _one_transaction(self) -> Config:
+        """Only what lies on one cluster can be in one transaction; the log is for people."""
+        if self.delivery == "at_least_once":
+            return self
+        if self.source.kafka is None:
+            raise ValueError("delivery exactly_once needs source.kafka")
+        other = [s for s in self.sinks if s.jsonl or (s.kafka and s.kafka.broker)]
+        if other or not any(sink.kafka for sink in self.sinks):
+            raise ValueError(
+                "delivery exactly_once writes to topics of the source's own cluster: sinks may be "
+                "kafka without broker, and log; jsonl and other clusters need at_least_once"
+            )
+        return self
 
     def topics(self) -> list[str]:
         """Every topic, or pattern of topics, of every stream, once."""

@@ -103,6 +103,7 @@ def counters(windows: float) -> Mapping[tuple[str, ...], float]:
         ("snapshots", "saved"): windows // 200,
         ("polls", "failed"): 0.0,
         ("lags", "failed"): 0.0,
+        ("sensors_forgotten", "vibration", "ttl"): 0.0,
         ("sensors_in_two_partitions", "vibration"): 0.0,
     }
     for name in DETECTORS:

@@ -80,3 +80,29 @@ def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(
         made.restore(GOOD | change)
     assert made.rows == 1
     assert made["name"][0].tolist() == [-1, -1]
+
+
+def test_cleared_rows_are_as_if_never_used_and_the_others_stay() -> None:
+    made = columns()
+    made.reach(5)
+    made["level"][:5] = 7
+    made["name"][:5] = 7
+    made.clear(np.array([1, 3, 99]))
+    assert np.isnan(made["level"][[1, 3]]).all()
+    assert made["name"][1].tolist() == [-1, -1]
+    assert made["level"][[0, 2, 4]].tolist() == [7, 7, 7]
+    assert made.rows == 5
+
+
+def test_cleared_rows_at_the_end_are_no_longer_in_use() -> None:
+    made = columns()
+    made.reach(5)
+    made["level"][:5] = 7
+    made.clear(np.array([4, 1, 3]))
+    assert made.rows == 3
+    made.reach(4)
+    assert np.isnan(made["level"][3])
+    made.clear(np.arange(9))
+    assert made.rows == 0
+    made.clear(np.array([], np.int64))
+    assert made.state()["name"].shape == (0, 2)

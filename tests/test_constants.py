@@ -74,11 +74,11 @@ def test_a_window_that_is_not_finite_teaches_nothing(bad: float) -> None:
 def test_a_trained_sensor_need_not_warm_up() -> None:
     made = constants(3, "pump", "stranger", trained=["pump"])
     assert made.learn(slots(0, 1), noise(2)).tolist() == [True, False]
-    np.testing.assert_allclose(made.progress(2), [1, 1 / 3])
+    np.testing.assert_allclose(made.progress(slots(0, 1)), [1, 1 / 3])
 
 
 def test_progress_is_full_where_nobody_warms_up() -> None:
-    assert constants(0, "a", "b").progress(2).tolist() == [1, 1]
+    assert constants(0, "a", "b").progress(slots(0, 1)).tolist() == [1, 1]
 
 
 @given(st.lists(st.integers(0, 2), min_size=1, max_size=30), st.integers(0, 30))
@@ -107,4 +107,26 @@ def test_a_state_whose_windows_do_not_fit_is_refused_and_changes_nothing() -> No
     broken = other.state() | {"shown": noise(1)}
     with pytest.raises(StateError, match="1 windows of sensors that warm up do not fit"):
         made.restore(broken)
-    assert made.progress(1).tolist() == [0]
+    assert made.progress(slots(0)).tolist() == [0]
+
+
+def test_who_gets_a_forgotten_slot_warms_up_from_its_own_windows() -> None:
+    made, fresh = constants(3, "stranger", "other"), constants(3, "newcomer")
+    made.learn(slots(0, 0, 1, 1, 1), noise(5))
+    made.forget(slots(0, 900))
+    made.add(0, "newcomer")
+    assert made.progress(slots(0, 1)).tolist() == [0, 1]
+    for each in (made, fresh):
+        assert each.learn(slots(0, 0, 0, 0), noise(4, seed=1)).tolist() == [False] * 3 + [True]
+    np.testing.assert_array_equal(made.of(slots(0), 0), fresh.of(slots(0), 0))
+
+
+def test_windows_shown_by_a_forgotten_sensor_are_not_in_the_state() -> None:
+    made = constants(4, "a", "b")
+    made.learn(slots(0, 1), noise(2))
+    made.forget(slots(0))
+    other = constants(4)
+    other.add(1, "b")
+    other.restore(made.state())
+    assert len(made.state()["shown"]) == 1
+    assert other.progress(slots(1)).tolist() == [0.25]

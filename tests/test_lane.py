@@ -51,7 +51,7 @@ def test_the_same_settings_take_over_everything() -> None:
     lane, told = restored(state, spec())
     assert told == []
     assert same_state(lane.state(), state)
-    assert lane.sensors.names == ("pump", "fan")
+    assert lane.sensors.live[1] == ("pump", "fan")
 
 
 CHANGES: dict[str, tuple[LaneSpec, set[str]]] = {
@@ -77,7 +77,7 @@ def test_what_a_change_of_settings_makes_void_starts_warm_and_is_told(change: st
     made, lost = CHANGES[change]
     lane, told = restored(lived(), made)
     assert set(told) == {f"{part} starts warm" for part in lost}
-    assert lane.sensors.names == ("pump", "fan")
+    assert lane.sensors.live[1] == ("pump", "fan")
 
 
 def test_another_backend_of_the_nets_makes_their_thresholds_void() -> None:
@@ -117,9 +117,9 @@ def test_a_part_that_is_missing_starts_warm() -> None:
 
 def test_unknown_sensors_are_refused_only_where_it_says_so() -> None:
     made = LaneState(spec(scorer=Energy(SHAPE, trained=("pump",)), unknown_sensors="reject"))
-    assert made.admit("pump") == 0
-    assert made.admit("stranger") is None
-    assert LaneState(spec()).admit("stranger") == 0
+    assert made.accepts("pump")
+    assert not made.accepts("stranger")
+    assert LaneState(spec()).accepts("stranger")
 
 
 def test_a_view_shows_each_sensor_with_its_labels_and_last_window() -> None:
@@ -142,3 +142,32 @@ def test_a_view_of_nobody_is_empty() -> None:
     (view,) = pipeline().views()
     assert view.sensors == ()
     assert view.raw.shape == (0, 2)
+
+
+def test_a_forgotten_sensor_leaves_its_slot_and_its_labels_to_another() -> None:
+    config = stream_config(assets=[{"match": "p*", "labels": {"site": "north"}}])
+    each = pipeline(stream(config))
+    each.process(windows_of([1, 9, 9, 9], "pump"))
+    each.process(windows_of([1, 2], "fan", first=4))
+    lane = each.partitions[HERE].lanes[0]
+    lane.forget(np.array([0]))
+    assert each.views()[0].sensors == ("fan",)
+    assert each.views()[0].raw[:, 0].tolist() == [4.0]
+    assert lane.admit("lathe") == 0
+    (view,) = each.views()
+    assert (view.sensors, view.labels) == (("lathe", "fan"), ({}, {}))
+    assert np.isnan(view.raw[0]).all()
+    assert view.progress[0].tolist() == [1, 0]
+
+
+def test_holes_come_back_with_the_state() -> None:
+    each = pipeline()
+    for offset, name in enumerate(("a", "b", "c")):
+        each.process([record(offset, 4.0 * offset, np.ones((2, 4), np.float32), name)])
+    first = each.partitions[HERE].lanes[0]
+    first.forget(np.array([1]))
+    second, told = restored(first.state(), spec())
+    assert told == []
+    assert same_state(first.state(), second.state())
+    assert first.admit("d") == second.admit("d") == 1
+    assert same_state(first.state(), second.state())

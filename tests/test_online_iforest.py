@@ -14,6 +14,7 @@ from sklearn.metrics import roc_auc_score
 from monitor.detect import build, learns_online, view_of
 from monitor.detect.online_iforest import OnlineIsolationForest
 from monitor.errors import ConfigError, ModelError, StateError
+from monitor.testing import same_state
 from monitor.types import Array, Online, State
 
 ALWAYS = np.inf
@@ -315,3 +316,24 @@ def test_a_state_that_passes_the_check_cannot_harm(data: st.DataObject) -> None:
     scores = feed(model, normal(80, seed=1))
     assert ((scores >= 0) & (scores <= 1)).all()
     model.restore(model.state())
+
+
+def test_a_forgotten_slot_is_as_good_as_new_and_draws_the_same_numbers() -> None:
+    used, fresh = forest(), forest()
+    feed(used, normal(150, seed=3))
+    used.forget(np.array([0, 5]))
+    assert same_state(used.state(), fresh.state())
+    again = normal(150, seed=4)
+    np.testing.assert_array_equal(feed(used, again), feed(fresh, again))
+    assert same_state(used.state(), fresh.state())
+
+
+def test_forgetting_gives_up_only_what_lies_at_the_end() -> None:
+    model = forest()
+    for slot in range(4):
+        feed(model, normal(60, seed=slot), slot)
+    kept = model.state()["ring"][[0, 2]]
+    model.forget(np.array([1, 3]))
+    state = model.state()
+    assert state["learned"].tolist() == [60, 0, 60]
+    np.testing.assert_array_equal(state["ring"][[0, 2]], kept)

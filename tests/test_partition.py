@@ -74,7 +74,7 @@ BROKEN: dict[str, tuple[Any, str]] = {
     "nothing": ({}, "another format"),
     "something else": ({"x": np.zeros(3)}, "another format"),
     "another format": ({"format": np.array([99]), "clock": np.zeros(1)}, "another format"),
-    "no clock": ({"format": np.array([1])}, "without clock or lanes"),
+    "no clock": ({"format": np.array([2])}, "without clock or lanes"),
     "two clocks": ({"clock": np.zeros(2)}, "without clock or lanes"),
     "no JSON": ({"lanes": np.array([1], np.uint8)}, "without clock or lanes"),
     "no list": ({"lanes": np.frombuffer(b"3", np.uint8)}, "names of lanes are 3, not a list"),

@@ -352,3 +352,27 @@ def test_a_slot_of_another_kind_of_sensor_starts_without_the_calibration() -> No
     assert np.isfinite(cuts[0, 0])
     assert np.isinf(cuts[1, 0])
     assert rolling.progress()[:, 0].tolist() == [1, 0]
+
+
+@given(some_scores, some_scores)
+@settings(max_examples=40)
+def test_who_gets_a_forgotten_slot_starts_like_anybody(before: list[float], after: Any) -> None:
+    options: Any = {"window": 16, "quantile": 0.9, "adopt": 3, "warm_up": 4}
+    for calibration in (None, np.linspace(1, 2, 9, dtype=np.float32)):
+        used, fresh = (threshold(calibration=[calibration], **options) for _ in range(2))
+        feed(used, before)
+        used.forget(ONE)
+        assert used.progress().shape == (0, 1)
+        for one, other in zip(feed(used, after), feed(fresh, after), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_forgetting_a_slot_leaves_the_others_alone() -> None:
+    rolling = threshold(window=16, quantile=0.9)
+    slots, raw = np.arange(3), np.array([[1], [2], [3]], np.float32)
+    for _ in range(4):
+        rolling.update(slots, raw)
+    before = rolling.cuts(slots)
+    rolling.begin_empty(1)
+    rolling.forget(np.array([1, 70]))
+    assert rolling.cuts(slots)[:, 0].tolist() == [before[0, 0], np.inf, before[2, 0]]

@@ -76,6 +76,15 @@ class OnlineIsolationForest:
         score_learn(self._forest, self._growth, slots, rows, cuts, scores)
         return scores
 
+    def forget(self, slots: Slots) -> None:
+        """Make these slots as if never seen: other sensors will have them."""
+        known = slots[slots < self._used]
+        for array in self._forest:
+            array[known] = 0
+        gone = set(known.tolist())
+        while self._used - 1 in gone:
+            self._used -= 1
+
     def contributions(self, slots: Slots, x: Array) -> Array:
         """Which channels set a row apart from what its slot knows: `(N,), (N, C, ...) -> (N, C)`,
         shares that sum to 1, or all 0 where nothing is known or the row is not finite.

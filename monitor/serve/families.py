@@ -75,6 +75,9 @@ METRICS: Mapping[str, Metric] = {
     ),
     "monitor_polls_total": Metric("counter", "Reads of the log that went wrong.", ("outcome",)),
     "monitor_lags_total": Metric("counter", "Questions for the lag that went wrong.", ("outcome",)),
+    "monitor_sensors_forgotten_total": Metric(
+        "counter", "Sensors whose state was let go, by the reason.", ("stream", "why")
+    ),
     "monitor_sensors_in_two_partitions_total": Metric(
         "counter", "Sensors found in a second partition of their topic.", ("stream",)
     ),

@@ -74,6 +74,10 @@ class Alarm:
         _step(slots, fused, times, rules, self._levels, tuple(memory), steps)
         return steps
 
+    def forget(self, slots: Slots) -> None:
+        """Others will have these slots."""
+        self._rows.clear(slots)
+
     def state(self) -> State:
         return self._rows.state()
 

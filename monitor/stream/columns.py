@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.errors import StateError
-from monitor.types import State
+from monitor.types import Slots, State
 
 
 class Column(NamedTuple):
@@ -40,6 +40,13 @@ class Columns:
                 self._arrays[name] = grown
         self.rows = max(self.rows, rows)
 
+    def clear(self, slots: Slots) -> None:
+        """Make rows as if never used; those at the end are no longer in use."""
+        known = slots[slots < self.rows]
+        for name, column in self._columns.items():
+            self._arrays[name][known] = column.fill
+        self.rows = rows_left(self.rows, known)
+
     def state(self) -> State:
         """A copy of the rows in use."""
         return {name: array[: self.rows].copy() for name, array in self._arrays.items()}
@@ -59,6 +66,14 @@ class Columns:
     @staticmethod
     def _filled(column: Column, rows: int) -> NDArray[Any]:
         return np.full((rows, *column.shape), column.fill, dtype=column.dtype)
+
+
+def rows_left(rows: int, cleared: Slots) -> int:
+    """Of so many rows, those up to the last one that is not cleared."""
+    gone = set(cleared.tolist())
+    while rows - 1 in gone:
+        rows -= 1
+    return rows
 
 
 def _check(name: str, array: NDArray[Any], column: Column) -> None:

@@ -68,12 +68,19 @@ class Constants:
             given[warm] = self._learned["own"][slots[warm]]
         return cast(Array, given)
 
-    def progress(self, sensors: int) -> Array:
-        """How much of the warm-up each sensor has behind it, 0 to 1."""
+    def forget(self, slots: Slots) -> None:
+        """Others will have these slots."""
+        self._learned.clear(slots)
+        self._given.clear(slots)
+        for slot in slots.tolist():
+            self._shown.pop(slot, None)
+
+    def progress(self, slots: Slots) -> Array:
+        """How much of the warm-up these sensors have behind them, 0 to 1."""
         if not self.warm_up:
-            return np.ones(sensors, np.float32)
-        part = np.minimum(self._learned["seen"][:sensors] / self.warm_up, 1).astype(np.float32)
-        return np.where(self._given["fixed"][:sensors], np.float32(1), part)
+            return np.ones(len(slots), np.float32)
+        part = np.minimum(self._learned["seen"][slots] / self.warm_up, 1).astype(np.float32)
+        return np.where(self._given["fixed"][slots], np.float32(1), part)
 
     def state(self) -> State:
         """What was learned, and the windows shown so far, in the order of slots."""

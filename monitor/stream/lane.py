@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,10 +23,14 @@ from monitor.stream.sensors import SensorTable
 from monitor.stream.silence import Silence
 from monitor.stream.threshold import RollingThreshold
 from monitor.stream.window import Windower
-from monitor.types import Labels, Online, Partition, Scorer, State, Stateful
+from monitor.types import Labels, Online, Partition, Scorer, Slots, State, Stateful
 from monitor.view import LaneView
 
 Number = TypeVar("Number", np.float32, np.float64)
+
+
+class _Forgetful(Protocol):
+    def forget(self, slots: Slots) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,7 @@ class LaneState:
         settings = spec.settings
         warm_up = settings.warm_up if settings.unknown_sensors == "warm_up" else 0
         self.sensors = SensorTable()
-        self.labels: list[Labels] = []
+        self.labels: dict[int, Labels] = {}
         self.windower = Windower(settings.window)
         self.silence = Silence(settings.alert.silence)
         self.alarm = Alarm(settings.alert)
@@ -101,13 +105,25 @@ class LaneState:
         self.thresholds = [RollingThreshold(1, settings.threshold, [c]) for c in calibrations]
         self.recent = Recent(len(spec.detectors))
 
-    def admit(self, sensor: str) -> int | None:
-        """The slot of a new sensor, or None where the configuration refuses unknown ones."""
-        if self.spec.settings.unknown_sensors == "reject" and not self.constants.known(sensor):
-            return None
+    def accepts(self, sensor: str) -> bool:
+        """Whether the configuration lets this sensor in: it may refuse unknown ones."""
+        return self.spec.settings.unknown_sensors != "reject" or self.constants.known(sensor)
+
+    def admit(self, sensor: str) -> int:
+        """The slot of a new sensor."""
         slot = self.sensors.add(sensor)
         self._learn_name(slot, sensor)
         return slot
+
+    def forget(self, slots: Slots) -> None:
+        """Let sensors go: all that is known of them, so that others can have their slots."""
+        cleared = self.sensors.remove(slots)
+        parts: list[_Forgetful] = [self.windower, self.silence, self.alarm, self.constants]
+        parts += [self.recent, *self.thresholds, *self.online]
+        for part in parts:
+            part.forget(cleared)
+        for slot in slots.tolist():
+            del self.labels[slot]
 
     def state(self) -> State:
         """Every part's arrays under its name, and what each part depends on."""
@@ -129,30 +145,30 @@ class LaneState:
         if moved:
             return [f"starts empty, since {moved[0]!r} has another rule now"]
         self.sensors = sensors
-        for slot, sensor in enumerate(sensors):
+        for sensor, slot in sensors.slots.items():
             self._learn_name(slot, sensor)
         lost = [name for name, part in self._parts() if not self._take(name, part, state)]
         self._remake(lost)
         return [f"{name} starts warm" for name in lost]
 
     def view(self, partition: Partition) -> LaneView:
-        """A copy for people."""
-        sensors = len(self.sensors)
-        times, raw, cuts = self.recent.get(sensors)
-        warm = self.constants.progress(sensors)
-        progress = [_rows(t.progress()[:, 0], sensors) for t in self.thresholds]
+        """A copy for people: a row for each sensor that is known, in the order of slots."""
+        slots, sensors = self.sensors.live
+        times, raw, cuts = self.recent.get(slots)
+        warm = self.constants.progress(slots)
+        progress = [_rows(t.progress()[:, 0], slots) for t in self.thresholds]
         trained = len(self.spec.scorers)
         return LaneView(
             stream=self.spec.stream,
             partition=partition,
             detectors=self.spec.detectors,
-            sensors=self.sensors.names,
-            labels=tuple(self.labels),
+            sensors=sensors,
+            labels=tuple(self.labels[slot] for slot in slots.tolist()),
             raw=raw[:, -1],
             threshold=cuts[:, -1],
             progress=np.stack([p * warm if d < trained else p for d, p in enumerate(progress)], 1),
             window_end=times[:, -1],
-            last_seen=_rows(self.silence.last_seen, sensors),
+            last_seen=_rows(self.silence.last_seen, slots),
             times=times,
             values=raw,
             cuts=cuts,
@@ -160,7 +176,7 @@ class LaneState:
 
     def _learn_name(self, slot: int, sensor: str) -> None:
         self.constants.add(slot, sensor)
-        self.labels.append(self.spec.settings.labels_of(sensor))
+        self.labels[slot] = self.spec.settings.labels_of(sensor)
         if self.constants.warms_up(slot):
             for threshold in self.thresholds[: len(self.spec.scorers)]:
                 threshold.begin_empty(slot)
@@ -194,8 +210,9 @@ class LaneState:
                 self.online[place] = online.make()
 
 
-def _rows(array: NDArray[Number], rows: int) -> NDArray[Number]:
-    """Exactly so many rows; NaN where a sensor has none yet."""
-    padded = np.full((rows, *array.shape[1:]), np.nan, array.dtype)
-    padded[: len(array)] = array[:rows]
+def _rows(array: NDArray[Number], slots: Slots) -> NDArray[Number]:
+    """The rows of these slots; NaN where a sensor has none yet."""
+    padded = np.full((len(slots), *array.shape[1:]), np.nan, array.dtype)
+    known = slots < len(array)
+    padded[known] = array[slots[known]]
     return padded

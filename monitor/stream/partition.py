@@ -12,9 +12,10 @@ from monitor.arrays import put_under, under
 from monitor.errors import DecodeError, StateError
 from monitor.settings import StreamConfig
 from monitor.stream.lane import LaneSpec, LaneState
+from monitor.stream.leaving import Leaving, leaving, next_check
 from monitor.types import Partition, Record, Samples, State
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,11 @@ class Inbox:
     time: list[float] = field(default_factory=list)
     clock: list[float] = field(default_factory=list)
 
+    def clear(self) -> None:
+        """What it held is worked on."""
+        for column in vars(self).values():
+            column.clear()
+
 
 class PartitionState:
     """Lanes in the order of the configuration; a sensor gets its place with its first message."""
@@ -50,25 +56,55 @@ class PartitionState:
         self.next_offset = offset
         self._first = _first_lanes(streams)
         self._places: dict[tuple[str, str], tuple[int, int]] = {}
+        self._streams = streams
+        self._due = self._next_check()
 
     def knows(self, stream: str, sensor: str) -> bool:
         """Whether the sensor has a place here."""
         return (stream, sensor) in self._places
 
-    def take(self, stream: Stream, record: Record, samples: Samples, inbox: Inbox) -> None:
-        """Put samples with their sensor. Raises DecodeError where the sensor has no place here."""
+    def take(self, stream: Stream, record: Record, samples: Samples, inbox: Inbox) -> bool:
+        """Put samples with their sensor; False where others have to leave first, see `leaving`.
+
+        Raises DecodeError where the sensor has no place here.
+        """
         place = self._places.get((stream.name, samples.sensor))
-        lane, slot = place or self._admit(stream, samples.sensor)
+        lane = self._lane_of(stream, samples.sensor) if place is None else place[0]
         size = samples.data.shape[1]
         last = size if samples.whole else size - 1
         time = samples.start + last / stream.settings.window.rate
         self.clock = max(self.clock, time)
+        if self.clock >= self._due or (place is None and self._full(stream)):
+            return False
+        slot = self._admit(stream, samples.sensor, lane) if place is None else place[1]
         inbox.lane.append(lane)
         inbox.slot.append(slot)
         inbox.samples.append(samples)
         inbox.offset.append(record.offset)
         inbox.time.append(time)
         inbox.clock.append(self.clock)
+        return True
+
+    def leaving(self, stream: str, sensor: str) -> list[Leaving]:
+        """Which sensors have to be forgotten before samples of this one can be taken; all that came
+        before has to be worked on by then.
+        """
+        self._due = self._next_check()
+        found = []
+        for each in self._streams:
+            newcomers = int(each.name == stream and not self.knows(stream, sensor))
+            lanes = {place: self.lanes[place] for place in self._lanes_of(each)}
+            found += leaving(each.name, lanes, each.settings.limits, self.clock, newcomers)
+        return found
+
+    def forget(self, gone: Leaving) -> None:
+        """Let sensors go, with all that is known of them."""
+        slots: dict[int, list[int]] = {}
+        for lane, slot in gone.places:
+            del self._places[gone.stream, self.lanes[lane].sensors.names[slot]]
+            slots.setdefault(lane, []).append(slot)
+        for lane, theirs in slots.items():
+            self.lanes[lane].forget(np.array(theirs, np.int64))
 
     def state(self) -> State:
         """Every lane's arrays under its place, the lanes' names in that order, and the clock."""
@@ -91,6 +127,7 @@ class PartitionState:
             raise StateError(f"snapshot of another format; this version reads {FORMAT}")
         clock, saved = _head(state)
         self.clock = clock
+        self._due = self._next_check()
         told = []
         for index, lane in enumerate(self.lanes):
             name = lane.spec.name
@@ -104,17 +141,34 @@ class PartitionState:
         gone = sorted(set(saved) - {lane.spec.name for lane in self.lanes})
         return told + [f"{name}: no longer configured, is forgotten" for name in gone]
 
-    def _admit(self, stream: Stream, sensor: str) -> tuple[int, int]:
+    def _lanes_of(self, stream: Stream) -> range:
+        first = self._first[stream.name]
+        return range(first, first + len(stream.lanes))
+
+    def _full(self, stream: Stream) -> bool:
+        known = sum(len(self.lanes[place].sensors) for place in self._lanes_of(stream))
+        return known >= stream.settings.limits.sensors
+
+    def _next_check(self) -> float:
+        """When the clock shows next who was not heard for too long."""
+        ttls = (stream.settings.limits.sensor_ttl for stream in self._streams)
+        return next_check(self.clock, [ttl for ttl in ttls if ttl is not None])
+
+    def _lane_of(self, stream: Stream, sensor: str) -> int:
+        """Where a new sensor belongs. Raises DecodeError where it may not come in."""
         rule = stream.settings.rule_of(sensor)
         if rule is None:
             patterns = ", ".join(repr(spec.match) for spec in stream.lanes)
             raise DecodeError("no_rule", f"sensor {sensor!r} matches none of {patterns}")
         lane = self._first[stream.name] + rule
-        slot = self.lanes[lane].admit(sensor)
-        if slot is None:
+        if not self.lanes[lane].accepts(sensor):
             raise DecodeError("unknown_sensor", f"no model was trained on sensor {sensor!r}")
-        self._places[stream.name, sensor] = (lane, slot)
-        return lane, slot
+        return lane
+
+    def _admit(self, stream: Stream, sensor: str, lane: int) -> int:
+        slot = self.lanes[lane].admit(sensor)
+        self._places[stream.name, sensor] = lane, slot
+        return slot
 
 
 def _head(state: State) -> tuple[float, list[str]]:

@@ -24,7 +24,14 @@ from monitor.stream.codec import Codec
 from monitor.stream.judge import judge
 from monitor.stream.lane import LaneState
 from monitor.stream.partition import Inbox, PartitionState, Stream
-from monitor.stream.tell import Found, Told, open_alerts, tell_silence, tell_windows
+from monitor.stream.tell import (
+    Found,
+    Told,
+    open_alerts,
+    tell_leaving,
+    tell_silence,
+    tell_windows,
+)
 from monitor.stream.window import Windows
 from monitor.types import (
     Alert,
@@ -96,10 +103,7 @@ class Pipeline:
                 told[where], inboxes[where] = Told(where), Inbox()
             self._decode(record, inboxes[where], told[where])
             self.partitions[where].next_offset = record.offset + 1
-        batches = [b for p in inboxes for b in self._windows(inboxes[p], told[p])]
-        self._score(batches)
-        for batch in batches:
-            self._judge(batch)
+        self._work([(inboxes[partition], told[partition]) for partition in told])
         return self._result(told)
 
     def tick(self, partition: Partition, now: float) -> Result:
@@ -131,7 +135,9 @@ class Pipeline:
             for samples in decoded:
                 known = state.knows(stream.name, samples.sensor)
                 try:
-                    state.take(stream, record, samples, inbox)
+                    while not state.take(stream, record, samples, inbox):
+                        self._let_go(stream.name, samples.sensor, record, inbox, told)
+                        known = state.knows(stream.name, samples.sensor)
                 except DecodeError as error:
                     self._reject(stream, record, error, told)
                     continue
@@ -141,6 +147,23 @@ class Pipeline:
     def _reject(self, stream: Stream, record: Record, error: DecodeError, told: Told) -> None:
         self.counts["messages_invalid", stream.name, error.reason] += 1
         told.rejected.append(Rejected(record, stream.name, error.reason, error.detail))
+
+    def _let_go(
+        self, stream: str, sensor: str, record: Record, inbox: Inbox, told: Told
+    ) -> None:
+        """Forget who has to leave before this sensor's samples can be taken.
+
+        That takes effect between two records: those before are worked on, then time moves on.
+        """
+        state = self.partitions[record.partition]
+        self._work([(inbox, told)])
+        inbox.clear()
+        for lane in state.lanes:
+            tell_silence(lane, lane.silence.tick(state.clock), [record.offset], told)
+        for gone in state.leaving(stream, sensor):
+            tell_leaving(state.lanes, gone, record.offset, state.clock, told)
+            self.counts["sensors_forgotten", gone.stream, gone.why] += len(gone.places)
+            state.forget(gone)
 
     def _greet(self, stream: str, sensor: str, record: Record, told: Told) -> None:
         """A sensor new to its partition: tell where another partition has it too."""
@@ -154,23 +177,32 @@ class Pipeline:
         detail = f"also comes on partition {other.number} of {other.topic}: key by sensor"
         told.notices.append(Notice(here, record.offset, stream, sensor, kind, detail))
 
+    def _work(self, inboxes: Sequence[tuple[Inbox, Told]]) -> None:
+        """Windows, scores and verdicts of what was collected, each of its own partition."""
+        batches = [batch for inbox, told in inboxes for batch in self._windows(inbox, told)]
+        self._score(batches)
+        for batch in batches:
+            self._judge(batch)
+
     def _windows(self, inbox: Inbox, told: Told) -> list[Batch]:
         state = self.partitions[told.partition]
         lanes = np.array(inbox.lane, np.int64)
         slots = np.array(inbox.slot, np.int64)
         times, clock = np.array(inbox.time, np.float64), np.array(inbox.clock, np.float64)
+        offsets = np.array(inbox.offset, np.int64)
         found = []
         for index, lane in enumerate(state.lanes):
             own = lanes == index
             changes = lane.silence.observe(np.where(own, slots, -1), times, clock)
             tell_silence(lane, changes, inbox.offset, told)
+            lane.sensors.hear(slots[own], offsets[own], clock[own])
             places = np.flatnonzero(own).tolist()
             windows = lane.windower.push(slots[own].tolist(), [inbox.samples[i] for i in places])
             self._count_samples(lane)
             if len(windows.slots):
-                offsets = [inbox.offset[places[i]] for i in windows.pushed.tolist()]
-                trained = np.full((len(offsets), len(lane.spec.scorers)), np.nan, np.float32)
-                found.append(Batch(told, lane, windows, offsets, trained))
+                completed = [inbox.offset[places[i]] for i in windows.pushed.tolist()]
+                trained = np.full((len(completed), len(lane.spec.scorers)), np.nan, np.float32)
+                found.append(Batch(told, lane, windows, completed, trained))
         return found
 
     def _count_samples(self, lane: LaneState) -> None:

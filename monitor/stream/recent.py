@@ -32,10 +32,14 @@ class Recent:
         rows["cuts"][slots, place] = cuts
         rows["count"][slots] += 1
 
-    def get(self, sensors: int) -> tuple[NDArray[np.float64], Array, Array]:
-        """Copies for the first so many sensors, oldest first, the newest window last."""
-        self._rows.reach(sensors)
-        order = (self._rows["count"][:sensors, None] + np.arange(KEPT)) % KEPT
-        row = np.arange(sensors)[:, None]
+    def forget(self, slots: Slots) -> None:
+        """Others will have these slots."""
+        self._rows.clear(slots)
+
+    def get(self, slots: Slots) -> tuple[NDArray[np.float64], Array, Array]:
+        """Copies for these sensors, oldest first, the newest window last."""
+        self._rows.reach(int(slots.max(initial=-1)) + 1)
+        row = slots[:, None]
+        order = (self._rows["count"][row] + np.arange(KEPT)) % KEPT
         times, raw, cuts = (self._rows[name][row, order] for name in ("times", "raw", "cuts"))
         return times, raw, cuts

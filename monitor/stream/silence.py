@@ -79,6 +79,10 @@ class Silence:
         """Let the clock alone move on; what the log says later gives the same ids."""
         return self.observe(np.array([-1]), np.array([-np.inf]), np.array([now]))
 
+    def forget(self, slots: Slots) -> None:
+        """Others will have these slots."""
+        self._rows.clear(slots)
+
     def state(self) -> State:
         return self._rows.state()
 

@@ -11,10 +11,12 @@ import numpy as np
 from monitor.stream.alarm import NOTHING, RAISED, RESOLVED, SEVERITIES, alert_id
 from monitor.stream.judge import Judged
 from monitor.stream.lane import LaneState
+from monitor.stream.leaving import Leaving
 from monitor.stream.silence import Change
 from monitor.types import Alert, Array, Notice, Partition, Rejected, Rule, Score, Severity, Slots
 
 SILENCE_SEVERITY: Severity = "warning"
+NAMED = 3
 
 
 @dataclass
@@ -75,6 +77,25 @@ def tell_silence(
         told.alerts.append(_silence_alert(lane, change, told.partition, offsets[change.at]))
 
 
+def tell_leaving(
+    lanes: Sequence[LaneState], gone: Leaving, offset: int, time: float, told: Told
+) -> None:
+    """A notice about sensors that are forgotten, and the end of each alert of theirs."""
+    limits = lanes[gone.places[0][0]].spec.settings.limits
+    why = f"the limit is {limits.sensors} sensors"
+    if gone.why == "ttl":
+        why = f"not heard for {limits.sensor_ttl:.9g} s"
+    names = [lanes[place].sensors.names[slot] for place, slot in gone.places]
+    for lane in dict.fromkeys(place for place, _ in gone.places):
+        ended = _ended(lanes[lane], set(names), told.partition, offset)
+        reason = f"the sensor is forgotten: {why}"
+        told.alerts += [a._replace(reason=reason, time=max(time, a.opened)) for a in ended]
+    detail = f"{len(names)} forgotten, {why}: {', '.join(map(repr, names[:NAMED]))}"
+    detail += ", ..." * (len(names) > NAMED)
+    kind = "sensors_forgotten"
+    told.notices.append(Notice(told.partition, offset, gone.stream, "", kind, detail))
+
+
 def open_alerts(lane: LaneState, partition: Partition, offset: int) -> list[Alert]:
     """The alerts that restored state says are open; what made them worse or better is not known."""
     found = [_silence_alert(lane, change, partition, offset) for change in lane.silence.silent()]
@@ -84,6 +105,12 @@ def open_alerts(lane: LaneState, partition: Partition, offset: int) -> list[Aler
             alert._replace(offset=offset, severity=SEVERITIES[severity], reason="open since before")
         )
     return found
+
+
+def _ended(lane: LaneState, names: set[str], partition: Partition, offset: int) -> list[Alert]:
+    """The last step of each open alert of some sensors."""
+    found = (alert for alert in open_alerts(lane, partition, offset) if alert.sensor in names)
+    return [alert._replace(phase="resolved") for alert in found]
 
 
 def _alert(lane: LaneState, slot: int, partition: Partition, rule: Rule, opened: float) -> Alert:

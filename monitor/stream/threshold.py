@@ -17,9 +17,11 @@ from numpy.typing import NDArray
 from monitor.compiled import compiled, inlined
 from monitor.errors import ModelError, StateError
 from monitor.settings import ThresholdConfig
+from monitor.stream.columns import rows_left
 from monitor.types import Array, Slots, State
 
 Counts = NDArray[np.int64]
+Mask = NDArray[np.bool_]
 Place = tuple[int, int]
 
 _STORED = ("ring", "run", "limit", "counts")  # the tail follows from the ring
@@ -83,6 +85,7 @@ class RollingThreshold:
             cap=np.float32(settings.cap),
             adopt=settings.adopt,
         )
+        self._fresh = self._new(1)
         self._memory = self._new(1)
         self._used = 0
         self._warm()
@@ -94,9 +97,7 @@ class RollingThreshold:
         _cuts(self._memory, self._rule, slots, cuts)
         return cuts
 
-    def update(
-        self, slots: Slots, raw: Array, held: NDArray[np.bool_] | None = None
-    ) -> NDArray[np.bool_]:
+    def update(self, slots: Slots, raw: Array, held: Mask | None = None) -> Mask:
         """Learn one score of each detector: `(N,), (N, D), (N,) -> (N, D)`, true where a lasting
         level was adopted just now. Slots are distinct.
         """
@@ -117,6 +118,13 @@ class RollingThreshold:
         self._make_room(np.array([slot], np.int64))
         self._memory.counts[slot] = 0
         self._memory.counts[slot, :, _MISSING] = self._settings.warm_up
+
+    def forget(self, slots: Slots) -> None:
+        """Make these slots as if never seen: other sensors will have them."""
+        known = slots[slots < self._used]
+        for name, array in self._memory._asdict().items():
+            array[known] = getattr(self._fresh, name)
+        self._used = rows_left(self._used, known)
 
     def progress(self) -> Array:
         """How much of the warm-up is done, 0 to 1, for all slots in use: `(S, D)`."""

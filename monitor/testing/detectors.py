@@ -138,6 +138,7 @@ def check_online(make: Callable[[], Online]) -> None:
     _check_slots(make, x)
     _check_continues(make, x)
     _check_growth(make, x)
+    _check_forgets(make, x)
     _check_refuses_garbage(detector.state(), make)
 
 
@@ -225,6 +226,25 @@ def _check_growth(make: Callable[[], Online], x: Array) -> None:
     expected = _fed(make(), x, [0, 1, 2])
     assert _same(np.concatenate([before, after]), expected), (
         "growing for a new slot changed the memory of the others"
+    )
+
+
+def _check_forgets(make: Callable[[], Online], x: Array) -> None:
+    """Who has a forgotten slot is a new sensor; the others notice nothing."""
+    detector, restored = make(), make()
+    _fed(detector, x, [0, 1, 2])
+    detector.forget(_slots([]))
+    detector.forget(_slots([1, 900]))
+    restored.restore(copied_state(detector))
+    newcomer = _fed(make(), x[:, 1:2], [0])
+    expected = _fed(make(), np.concatenate([x, x]), [0, 1, 2])[len(x) :]
+    after = _fed(detector, x, [0, 1, 2])
+    assert _same(after[:, 1:2], newcomer), "a forgotten slot still remembers its last sensor"
+    assert _same(after[:, ::2], expected[:, ::2]), "forgetting a slot changed other sensors"
+    assert _same(after, _fed(restored, x, [0, 1, 2])), "what is forgotten comes back with restore"
+    detector.forget(_slots([2, 0, 1]))
+    assert _same(_fed(detector, x, [0, 1, 2]), _fed(make(), x, [0, 1, 2])), (
+        "a detector that has forgotten every slot is not as it was at first"
     )
 
 

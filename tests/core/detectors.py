@@ -67,6 +67,9 @@ class Level:
                 self._learn(int(slot), float(level))
         return scores
 
+    def forget(self, slots: Slots) -> None:
+        self._rows.clear(slots)
+
     def state(self) -> State:
         return self._rows.state()
 

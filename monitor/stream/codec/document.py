@@ -24,7 +24,8 @@ class DocumentCodec:
     def __init__(self, stream: StreamConfig, parse: Callable[[bytes], object], reason: str) -> None:
         paths = stream.format.paths
         self._parse, self._reason, self._unit = parse, reason, paths.time_unit
-        self._shaper = Shaper(stream.window)
+        self._shaper = Shaper(stream.window, stream.limits)
+        self._most = stream.limits.message
         self._time = None if paths.time is None else Path(paths.time)
         self._channel = None if paths.channel is None else Path(paths.channel)
         self._values = None if paths.values is None else Path(paths.values)
@@ -43,7 +44,7 @@ class DocumentCodec:
         return [self._shaper.samples(sensor, self._start(record, document), data, channel)]
 
     def _document(self, value: bytes) -> object:
-        check_size(len(value) if value else 0)
+        check_size(len(value) if value else 0, self._most)
         try:
             return self._parse(value)
         except (ValueError, msgpack.UnpackException, RecursionError, OverflowError) as error:

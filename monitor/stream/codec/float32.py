@@ -12,7 +12,7 @@ import numpy as np
 
 from monitor.errors import DecodeError
 from monitor.settings import StreamConfig
-from monitor.stream.codec.limits import MAX_BYTES, MAX_CHANNELS, Shaper, check_size
+from monitor.stream.codec.limits import MAX_CHANNELS, Shaper, check_size
 from monitor.stream.codec.naming import namer
 from monitor.types import Record, Samples
 
@@ -38,14 +38,15 @@ class Float32Codec:
 
     def __init__(self, stream: StreamConfig) -> None:
         self._name = namer(stream.sensor)
-        self._shaper = Shaper(stream.window)
+        self._shaper = Shaper(stream.window, stream.limits)
+        self._most = stream.limits.message
 
     def decode(self, record: Record) -> list[Samples]:
         """As `Codec.decode`."""
         value = record.value
         size = len(value) if value else 0
-        if not HEADER.size <= size <= MAX_BYTES:
-            check_size(size)
+        if not HEADER.size <= size <= self._most:
+            check_size(size, self._most)
             _refuse_short(value)
         magic, version, flags, channel, rows, reserved, count, start = HEADER.unpack_from(value)
         if magic != MAGIC or version != VERSION or flags or reserved:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from monitor.errors import ConfigError, DecodeError
-from monitor.settings import WindowConfig
+from monitor.settings import Limits, WindowConfig
 from monitor.types import Array, Samples
 
-MAX_BYTES = 10_000_000
 MAX_CHANNELS = 1024
 END_OF_TIME = 253_402_300_800.0
 
 
-def check_size(size: int) -> None:
-    """Refuse what is empty (`size` bytes) or larger than any honest message."""
+def check_size(size: int, most: int) -> None:
+    """Refuse what is empty (`size` bytes), or larger than the stream's settings allow."""
     if not size:
         raise DecodeError("empty", "the message has no bytes")
-    if size > MAX_BYTES:
-        raise DecodeError("too_large", f"the message has {size} bytes; at most {MAX_BYTES} fit")
+    if size > most:
+        raise DecodeError("too_large", f"the message has {size} bytes; limits.message is {most}")
 
 
 def _refuse_time(time: float) -> None:
@@ -29,11 +28,12 @@ def _refuse_time(time: float) -> None:
 class Shaper:
     """Checks decoded samples against a stream's window and puts them into `Samples`."""
 
-    def __init__(self, window: WindowConfig) -> None:
+    def __init__(self, window: WindowConfig, limits: Limits) -> None:
         self.channels = tuple(window.channels)
         self._count = len(window.channels)
         self.whole = window.input == "windows"
         self.shape = window.shape
+        self._most = limits.samples
         if self._count > MAX_CHANNELS:
             raise ConfigError(
                 f"window.channels: {len(self.channels)} channels; at most {MAX_CHANNELS} are valid"
@@ -44,6 +44,11 @@ class Shaper:
         rows, columns = shape = data.shape
         if not columns:
             raise DecodeError("empty", "the message has no samples")
+        if rows * columns > self._most:
+            raise DecodeError(
+                "too_many_samples",
+                f"the message has {rows * columns} numbers; limits.samples is {self._most}",
+            )
         if self._count == 1:
             channel = -1
         if rows != (self._count if channel < 0 else 1) or (self.whole and shape != self.shape):
