@@ -50,13 +50,13 @@ def parse(text: str, name: str, environment: Mapping[str, str] = os.environ) -> 
         return Config.model_validate(outside.filled(data))
     except ValidationError as error:
         faults = error.errors(include_url=False)
-    lines = [f"{name}: {_told(fault, data, outside)}" for fault in faults[:MOST_TOLD]]
+    lines = [f"{name}: {_told(fault, outside)}" for fault in faults[:MOST_TOLD]]
     if len(faults) > MOST_TOLD:
         lines.append(f"{name}: and {len(faults) - MOST_TOLD} more mistakes")
     raise ConfigError("\n".join(lines))
 
 
-def _told(fault: Any, data: Any, outside: Substitution) -> str:
+def _told(fault: Any, outside: Substitution) -> str:
     """One validation fault as `path: value: what is wrong; what would be valid`."""
     place = [str(part) for part in fault["loc"] if part != "[key]"]
     path = ".".join(map(_short, place))
@@ -65,21 +65,10 @@ def _told(fault: Any, data: Any, outside: Substitution) -> str:
     if fault["type"] == "missing":
         return f"{path}: missing"
     message = outside.hidden(fault["msg"].removeprefix("Value error, "))
-    if isinstance(fault["input"], str | int | float | bool) and not _secret(place):
-        of_key = "[key]" in fault["loc"]
-        value = fault["input"] if of_key else _written(data, place, fault["input"])
+    value = outside.written(fault["input"])
+    if isinstance(value, str | int | float | bool) and not _secret(place):
         return f"{path}: {_shown(value)}: {message}"
     return f"{path}: {message}" if path else message
-
-
-def _written(data: Any, place: Sequence[str], value: object) -> object:
-    """A value as it stands in the file, with its placeholders."""
-    for part in place:
-        if isinstance(data, dict):
-            data = next((item for key, item in data.items() if str(key) == part), None)
-        elif isinstance(data, list):
-            data = data[int(part)] if part.isdecimal() and int(part) < len(data) else None
-    return data if isinstance(data, str) else value
 
 
 def _shown(value: object) -> str:

@@ -31,6 +31,7 @@ class Substitution:
     ) -> None:
         self._name, self._environment, self._is_secret = name, environment, is_secret
         self._used: dict[str, str] = {}
+        self._written: dict[str, str] = {}
 
     def filled(self, value: Any, path: tuple[str, ...] = ()) -> Any:
         """The same tree with every placeholder replaced. Raises ConfigError where one cannot be."""
@@ -40,7 +41,16 @@ class Substitution:
             return [self.filled(item, (*path, str(i))) for i, item in enumerate(value)]
         if not isinstance(value, str):
             return value
-        return _PLACEHOLDER.sub(lambda found: self._value(found, path), value)
+        result = _PLACEHOLDER.sub(lambda found: self._value(found, path), value)
+        self._written[result] = value
+        return result
+
+    def written(self, value: object) -> object:
+        """A value as it was before it was filled; None for what only looks filled."""
+        if not isinstance(value, str):
+            return value
+        original = self._written.get(value, value)
+        return original if self.hidden(original) == original else None
 
     def hidden(self, message: str) -> str:
         """The message with placeholders instead of their values.

@@ -84,6 +84,8 @@ class _Loader(yaml.SafeLoader):
 
 def _unquoted(problem: str) -> str:
     """Without the word itself: a password may begin like an alias or a tag."""
+    if problem == "second occurrence":
+        return "an anchor of that name is there already"
     told = re.sub(r"\b(alias|anchor|tag|handle) ['\"].*['\"]", r"\1", problem, flags=re.DOTALL)
     return problem if told == problem else f"{told}; quote a text that begins with *, & or !"
 
