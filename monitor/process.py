@@ -13,6 +13,7 @@ import structlog
 from monitor.connect.kafka.reach import reach
 from monitor.errors import SinkError, StateError
 from monitor.runner import Runner
+from monitor.serve.encryption import encryption
 from monitor.serve.http import Server
 from monitor.serve.readiness import Expected
 from monitor.serving import ServeConfig
@@ -48,9 +49,13 @@ def serve(runner: Runner, settings: ServeConfig) -> Server:
 
 
 def probe(config: Config) -> None:
-    """What `run` would need: models, snapshot folder, brokers. Raises the error it would raise."""
+    """What `run` would need: models, snapshot folder, certificates, brokers. Raises the error it
+    would raise.
+    """
     build_middle(config)
     check_folder(config)
+    if config.serve and config.serve.tls:
+        encryption(config.serve.tls)
     if config.source.kafka:
         reach(config.source.kafka)
     for sink in config.sinks:
@@ -60,7 +65,7 @@ def probe(config: Config) -> None:
 
 def check_folder(config: Config) -> None:
     """Raises StateError where live state could not be kept, before anything depends on it."""
-    if not config.source.kafka:
+    if not config.source.kafka or config.snapshots.topic:
         return
     folder = config.snapshots.directory
     try:

@@ -7,8 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from monitor.arrays import fingerprint
+from monitor.connect.kafka.compacted import CompactedTopic
 from monitor.connect.kafka.delivery import KafkaSink
+from monitor.connect.kafka.snapshots import TopicSnapshots
 from monitor.connect.kafka.source import KafkaSource
+from monitor.connect.kafka.transaction import ExactlyOnce
 from monitor.connect.memory import MemoryLog
 from monitor.connect.recording.player import as_recorded, records
 from monitor.connect.recording.reading import read_recordings
@@ -18,7 +21,7 @@ from monitor.connect.snapshots import DirectorySnapshots
 from monitor.connect.store import ModelStore
 from monitor.connections import SinkConfig
 from monitor.detect import build, learns_online, view_of
-from monitor.errors import ConfigError, ModelError
+from monitor.errors import ConfigError, ModelError, StateError
 from monitor.model import Model, view_shape
 from monitor.notation import Reference
 from monitor.runner import Pace, Runner
@@ -28,7 +31,18 @@ from monitor.stream.lane import LaneSpec, OnlineSpec
 from monitor.stream.partition import Stream
 from monitor.stream.pipeline import Pipeline
 from monitor.timing import Timed, Timings
-from monitor.types import Clock, Manifest, Online, Partition, Scorer, Sink, Snapshots, Source, State
+from monitor.types import (
+    Clock,
+    Delivery,
+    Manifest,
+    Online,
+    Partition,
+    Scorer,
+    Sink,
+    Snapshots,
+    Source,
+    State,
+)
 from monitor.view import ModelInfo
 
 
@@ -61,10 +75,10 @@ def build_runner(config: Config, clock: Clock = time.time) -> Runner:
     config = _binary_if_recorded(config)
     middle = build_middle(config)
     source = build_source(config, clock)
-    delivery = AtLeastOnce([build_sink(config, sink) for sink in config.sinks], source)
-    snapshots = DirectorySnapshots(config.snapshots.directory, config.snapshots.keep)
+    delivery = build_delivery(config, source)
     pace = Pace(config.commit_every, config.snapshots.every, live=config.source.kafka is not None)
-    runner = Runner(source, middle.pipeline, delivery, _kept(config, snapshots), clock, pace)
+    parts = source, middle.pipeline, delivery, build_snapshots(config)
+    runner = Runner(*parts, clock, pace, steady=time.monotonic)
     runner.timings, runner.models = middle.timings, middle.models
     if isinstance(source, RecordedSource):
         source.on_end = runner.stop
@@ -84,6 +98,31 @@ def build_source(config: Config, clock: Clock) -> Source:
     return RecordedSource(log, records(found, stream, played.partitions), clock, played.speed)
 
 
+def build_delivery(config: Config, source: Source) -> Delivery:
+    """At least once into every sink, or everything in one Kafka transaction."""
+    if config.delivery == "at_least_once":
+        return AtLeastOnce([build_sink(config, sink) for sink in config.sinks], source)
+    if config.source.kafka is None or not isinstance(source, KafkaSource):
+        raise ConfigError("delivery: exactly_once needs source.kafka")
+    return ExactlyOnce(
+        config.source.kafka,
+        [sink.kafka for sink in config.sinks if sink.kafka],
+        source.membership,
+        transaction_timeout=config.transaction_timeout,
+        beside=[build_sink(config, sink) for sink in config.sinks if not sink.kafka],
+    )
+
+
+def build_snapshots(config: Config) -> Snapshots:
+    """Where states are kept; recordings start over each time they are played."""
+    kafka, kept = config.source.kafka, config.snapshots
+    if kafka is None:
+        return ForgetfulSnapshots()
+    if kept.topic:
+        return TopicSnapshots(CompactedTopic(kafka, kept.topic), kafka.group, kept.keep)
+    return DirectorySnapshots(kept.directory, kept.keep)
+
+
 def build_sink(config: Config, sink: SinkConfig) -> Sink:
     """One place for results."""
     if sink.jsonl:
@@ -97,17 +136,16 @@ def build_sink(config: Config, sink: SinkConfig) -> Sink:
 
 
 class ForgetfulSnapshots:
-    """Keeps nothing: recordings start over each time they are played."""
+    """Keeps nothing."""
 
     def save(self, partition: Partition, offset: int, state: State) -> None:
         pass
 
-    def load(self, partition: Partition, at_most: int) -> tuple[int, State] | None:
-        return None
+    def offsets(self, partition: Partition) -> Sequence[int]:
+        return ()
 
-
-def _kept(config: Config, snapshots: DirectorySnapshots) -> Snapshots:
-    return snapshots if config.source.kafka else ForgetfulSnapshots()
+    def load(self, partition: Partition, offset: int) -> State:
+        raise StateError(f"no snapshot of {partition} at {offset}: none is kept")
 
 
 def _binary_if_recorded(config: Config) -> Config:
@@ -200,6 +238,6 @@ def _online(name: str, stream: StreamConfig, use: Use) -> OnlineSpec:
     if not isinstance(make(), Online):
         raise ConfigError(
             f"streams.{name}.models: {wanted.detector} has score_learn, but lacks one of shape, "
-            "state, restore; see monitor.types.Online"
+            "state, restore, forget; see monitor.types.Online"
         )
     return OnlineSpec(wanted.label, make, view, fingerprint(wanted.detector, use.params))
