@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from kafka import errors
 
-from monitor.connect.kafka import admin
+from monitor.connect.kafka import admin, kafka
 from monitor.connect.kafka.admin import TopicFacts, compacted_topic
 from monitor.connections import Kafka
 from monitor.errors import ConfigError, SourceError
 
+errors = kafka.errors
 BROKER = Kafka(bootstrap=["kafka-1:9092"])
 COMPACTED = {"cleanup.policy": "compact", "max.message.bytes": "1048588"}
 
@@ -21,7 +21,7 @@ class Admin:
     """Answers as it is told; a topic is there once it was asked to be made."""
 
     code = 0
-    refusal: errors.KafkaError | None = None
+    refusal: Exception | None = None
     settings: Mapping[str, str] = COMPACTED
 
     def __init__(self, **_: Any) -> None:
@@ -52,7 +52,7 @@ class Admin:
 def looked_at(
     monkeypatch: pytest.MonkeyPatch,
     code: int = 0,
-    refusal: errors.KafkaError | None = None,
+    refusal: Exception | None = None,
     settings: Mapping[str, str] = COMPACTED,
 ) -> TopicFacts:
     answers = {"code": code, "refusal": refusal, "settings": settings}
@@ -89,7 +89,7 @@ def test_a_topic_that_another_process_makes_at_the_same_time_will_do(
 def test_what_is_not_allowed_is_told_with_the_remedy(
     monkeypatch: pytest.MonkeyPatch,
     code: int,
-    refusal: errors.KafkaError | None,
+    refusal: Exception | None,
     settings: Mapping[str, str],
 ) -> None:
     with pytest.raises(ConfigError) as caught:
