@@ -62,8 +62,8 @@ def compare(
         state = windower.state()
     same(cuts, plain.cuts)
     assert +counts == +plain.counts
-    samples = sum(samples.data.size for _, samples in found)
-    assert sum(counts[outcome] for outcome in SAMPLES) == samples, "each is counted, and once"
+    size = sum(samples.data.size for _, samples in found)
+    assert sum(counts[outcome] for outcome in SAMPLES) == size, "each is counted, and once"
 
 
 def any_pushes(data: st.DataObject) -> None:

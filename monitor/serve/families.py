@@ -57,6 +57,16 @@ METRICS: Mapping[str, Metric] = {
     "monitor_messages_invalid_total": Metric(
         "counter", "Messages that could not be used.", ("stream", "reason")
     ),
+    "monitor_messages_skewed_total": Metric(
+        "counter", "Messages whose sensor's clock is ahead of the others.", ("stream",)
+    ),
+    "monitor_samples_reordered_total": Metric(
+        "counter", "Accepted samples that came after newer ones.", ("stream",)
+    ),
+    "monitor_samples_missing_total": Metric(
+        "counter", "Samples that never came between others that did.", ("stream",)
+    ),
+    "monitor_gaps_total": Metric("counter", "Runs of missing samples.", ("stream",)),
     "monitor_scores_nan_total": Metric(
         "counter",
         "Scores that are NaN: the window is not finite, or the detector knows nothing yet.",
@@ -75,6 +85,9 @@ METRICS: Mapping[str, Metric] = {
     ),
     "monitor_polls_total": Metric("counter", "Reads of the log that went wrong.", ("outcome",)),
     "monitor_lags_total": Metric("counter", "Questions for the lag that went wrong.", ("outcome",)),
+    "monitor_log_accidents_total": Metric(
+        "counter", "Times the log was not as expected: records expired, shorter.", ("kind",)
+    ),
     "monitor_sensors_forgotten_total": Metric(
         "counter", "Sensors whose state was let go, by the reason.", ("stream", "why")
     ),

@@ -122,7 +122,7 @@ def _push_column(
         _begin(rings, grid, slot, at)
     made = _make_room(rings, grid, slot, at, cut, run, counts, made)
     if at < rings.base[slot]:
-        _behind(rings, runs, grid, run, column, at, counts)
+        _behind(rings, runs, grid, (run, column, at), counts)
         return made
     _write(rings, runs, grid, run, column, at, counts)
     while _closes(rings, grid, slot):
@@ -162,17 +162,12 @@ def _make_room(
 
 @inlined
 def _behind(
-    rings: Rings,
-    runs: Runs,
-    grid: Grid,
-    run: int,
-    column: int,
-    at: int,
-    counts: NDArray[np.int64],
+    rings: Rings, runs: Runs, grid: Grid, where: tuple[int, int, int], counts: NDArray[np.int64]
 ) -> None:
-    """A sample before the next window is late; but those ahead of a sensor's very first one were
+    """A sample (its run, column and place) before the next window is late; but those ahead of a sensor's very first one were
     never part of any, and only serve to fill a gap at its left edge.
     """
+    run, column, at = where
     slot = runs.slot[run]
     only = runs.channel[run]
     channels = rings.values.shape[1] if only < 0 else 1
@@ -182,7 +177,7 @@ def _behind(
     for k in range(channels):
         c = k if only < 0 else only
         taken = at == rings.carry_at[slot, c]
-        if not _admits(rings, grid, run, slot, c, at, taken, counts):
+        if not _admits(rings, grid, (slot, c, at), taken, counts[run]):
             continue
         if at >= rings.carry_at[slot, c]:
             rings.carry[slot, c] = runs.data[runs.at[run] + k * runs.size[run] + column]
@@ -193,25 +188,23 @@ def _behind(
 def _admits(
     rings: Rings,
     grid: Grid,
-    run: int,
-    slot: int,
-    c: int,
-    at: int,
+    where: tuple[int, int, int],
     taken: bool,
     counts: NDArray[np.int64],
 ) -> bool:
-    """Whether a sample is to be put in its place, by the policies; counted either way."""
+    """Whether a sample is to be put in its place, which may be taken; counted either way."""
+    slot, c, at = where
     older = at < rings.newest[slot, c]
     rings.newest[slot, c] = max(rings.newest[slot, c], at)
     if taken:
-        counts[run, DUPLICATE] += 1
+        counts[DUPLICATE] += 1
         return grid.keep_last
     if older and grid.drop_older:
-        counts[run, OUT_OF_ORDER] += 1
+        counts[OUT_OF_ORDER] += 1
         return False
-    counts[run, ACCEPTED] += 1
+    counts[ACCEPTED] += 1
     if older:
-        counts[run, REORDERED] += 1
+        counts[REORDERED] += 1
     return True
 
 
@@ -232,7 +225,7 @@ def _write(
     for k in range(channels):
         c = k if only < 0 else only
         taken = rings.known[slot, c, place]
-        if not _admits(rings, grid, run, slot, c, at, taken, counts):
+        if not _admits(rings, grid, (slot, c, at), taken, counts[run]):
             continue
         rings.known[slot, c, place] = True
         rings.values[slot, c, place] = runs.data[runs.at[run] + k * runs.size[run] + column]
@@ -245,7 +238,10 @@ def _closes(rings: Rings, grid: Grid, slot: int) -> bool:
     """A window is over when it is complete, or when a sample came `lateness` past its end."""
     if rings.present[slot] == rings.values.shape[1] * grid.length:
         return True
-    return bool(rings.newest[slot].max() >= rings.base[slot] + grid.length + grid.lateness)
+    newest = rings.newest[slot, 0]
+    for c in range(1, rings.values.shape[1]):
+        newest = max(newest, rings.newest[slot, c])
+    return bool(newest >= rings.base[slot] + grid.length + grid.lateness)
 
 
 @compiled

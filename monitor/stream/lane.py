@@ -18,6 +18,7 @@ from monitor.errors import ModelError, StateError
 from monitor.settings import StreamConfig
 from monitor.stream.alarm import Alarm
 from monitor.stream.constants import Constants
+from monitor.stream.event_time import Skew
 from monitor.stream.recent import Recent
 from monitor.stream.sensors import SensorTable
 from monitor.stream.silence import Silence
@@ -77,7 +78,7 @@ class LaneSpec:
         window = fingerprint(self.settings.window.model_dump())
         level = fingerprint(self.settings.threshold.model_dump(), window)
         warm = fingerprint(window, str(self.settings.warm_up), self.settings.unknown_sensors)
-        found = {"windower": window, "silence": "", "alarm": "", "constants": warm}
+        found = {"windower": window, "skew": "", "silence": "", "alarm": "", "constants": warm}
         for scorer in self.scorers:
             made = fingerprint(scorer.fingerprint, self.backend, level)
             found[f"threshold:{scorer.label}"] = made
@@ -96,7 +97,8 @@ class LaneState:
         warm_up = settings.warm_up if settings.unknown_sensors == "warm_up" else 0
         self.sensors = SensorTable()
         self.labels: dict[int, Labels] = {}
-        self.windower = Windower(settings.window)
+        self.windower = Windower(settings.window, settings.event_time)
+        self.skew = Skew(settings.event_time)
         self.silence = Silence(settings.alert.silence)
         self.alarm = Alarm(settings.alert)
         self.constants = Constants(spec.scorers, len(settings.window.channels), warm_up)
@@ -119,7 +121,7 @@ class LaneState:
         """Let sensors go: all that is known of them, so that others can have their slots."""
         cleared = self.sensors.remove(slots)
         parts: list[_Forgetful] = [self.windower, self.silence, self.alarm, self.constants]
-        parts += [self.recent, *self.thresholds, *self.online]
+        parts += [self.skew, self.recent, *self.thresholds, *self.online]
         for part in parts:
             part.forget(cleared)
         for slot in slots.tolist():
@@ -184,6 +186,7 @@ class LaneState:
     def _parts(self) -> Sequence[tuple[str, Stateful]]:
         named: list[tuple[str, Stateful]] = [
             ("windower", self.windower),
+            ("skew", self.skew),
             ("silence", self.silence),
             ("alarm", self.alarm),
             ("constants", self.constants),

@@ -11,6 +11,7 @@ import numpy as np
 from monitor.arrays import put_under, under
 from monitor.errors import DecodeError, StateError
 from monitor.settings import StreamConfig
+from monitor.stream.event_time import Skewed, Usual, check_future, check_skew
 from monitor.stream.lane import LaneSpec, LaneState
 from monitor.stream.leaving import Leaving, leaving, next_check
 from monitor.types import Partition, Record, Samples, State
@@ -30,7 +31,8 @@ class Stream:
 @dataclass
 class Inbox:
     """Messages of one poll, in order; one entry for each run of samples. `lane` and `slot` say
-    whose they are, `time` is that of the last sample and `clock` the partition's with it.
+    whose they are, `time` is that of the last sample and `clock` the partition's with it. `skewed`
+    tells of messages, also refused ones, whose sensor's clock is ahead.
     """
 
     lane: list[int] = field(default_factory=list)
@@ -39,6 +41,8 @@ class Inbox:
     offset: list[int] = field(default_factory=list)
     time: list[float] = field(default_factory=list)
     clock: list[float] = field(default_factory=list)
+    record: list[Record] = field(default_factory=list)
+    skewed: list[Skewed] = field(default_factory=list)
 
     def clear(self) -> None:
         """What it held is worked on."""
@@ -53,6 +57,7 @@ class PartitionState:
         self.partition = partition
         self.lanes = [LaneState(spec) for stream in streams for spec in stream.lanes]
         self.clock = -np.inf
+        self.usual = Usual([lane.skew for lane in self.lanes])
         self.next_offset = offset
         self._first = _first_lanes(streams)
         self._places: dict[tuple[str, str], tuple[int, int]] = {}
@@ -66,23 +71,37 @@ class PartitionState:
     def take(self, stream: Stream, record: Record, samples: Samples, inbox: Inbox) -> bool:
         """Put samples with their sensor; False where others have to leave first, see `leaving`.
 
-        Raises DecodeError where the sensor has no place here.
+        Raises DecodeError where the sensor has no place here, or its time none.
         """
         place = self._places.get((stream.name, samples.sensor))
         lane = self._lane_of(stream, samples.sensor) if place is None else place[0]
         size = samples.data.shape[1]
         last = size if samples.whole else size - 1
         time = samples.start + last / stream.settings.window.rate
-        self.clock = max(self.clock, time)
+        policy = stream.settings.event_time
+        ahead = time - record.time if record.time > 0 else 0.0
+        if ahead > policy.max_ahead:
+            check_future(ahead, record, policy)
+        beyond = ahead - self.usual.seconds
+        skewed = beyond > policy.max_skew
+        reached = time - beyond if skewed and policy.skew != "accept" else time
+        self.clock = max(self.clock, reached)
         if self.clock >= self._due or (place is None and self._full(stream)):
             return False
         slot = self._admit(stream, samples.sensor, lane) if place is None else place[1]
+        self.usual.hear(lane, slot, record.offset, ahead)
+        if skewed:
+            fresh = self.lanes[lane].skew.tell(slot)
+            found = Skewed(stream.name, samples.sensor, record.offset, beyond, fresh)
+            inbox.skewed.append(found)
+            check_skew(found, policy)
         inbox.lane.append(lane)
         inbox.slot.append(slot)
         inbox.samples.append(samples)
         inbox.offset.append(record.offset)
         inbox.time.append(time)
         inbox.clock.append(self.clock)
+        inbox.record.append(record)
         return True
 
     def leaving(self, stream: str, sensor: str) -> list[Leaving]:
@@ -114,6 +133,7 @@ class PartitionState:
             "clock": np.array([self.clock]),
             "lanes": np.frombuffer(names, np.uint8).copy(),
         }
+        found |= put_under("usual", self.usual.state())
         for place, lane in enumerate(self.lanes):
             found |= put_under(str(place), lane.state())
         return found
@@ -127,6 +147,7 @@ class PartitionState:
             raise StateError(f"snapshot of another format; this version reads {FORMAT}")
         clock, saved = _head(state)
         self.clock = clock
+        self.usual.restore(under("usual", state))
         self._due = self._next_check()
         told = []
         for index, lane in enumerate(self.lanes):

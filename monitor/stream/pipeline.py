@@ -21,6 +21,7 @@ import numpy as np
 from monitor.errors import DecodeError
 from monitor.stream.alarm import NOTHING, RESOLVED
 from monitor.stream.codec import Codec
+from monitor.stream.event_time import DETAILS, Skewed, told_skew
 from monitor.stream.judge import judge
 from monitor.stream.lane import LaneState
 from monitor.stream.partition import Inbox, PartitionState, Stream
@@ -32,7 +33,7 @@ from monitor.stream.tell import (
     tell_silence,
     tell_windows,
 )
-from monitor.stream.window import Windows
+from monitor.stream.window import SAMPLES, Windows
 from monitor.types import (
     Alert,
     Array,
@@ -130,7 +131,7 @@ class Pipeline:
             try:
                 decoded = self.codecs[stream.name].decode(record)
             except DecodeError as error:
-                self._reject(stream, record, error, told)
+                self._reject(stream.name, record, error, told)
                 continue
             for samples in decoded:
                 known = state.knows(stream.name, samples.sensor)
@@ -139,18 +140,16 @@ class Pipeline:
                         self._let_go(stream.name, samples.sensor, record, inbox, told)
                         known = state.knows(stream.name, samples.sensor)
                 except DecodeError as error:
-                    self._reject(stream, record, error, told)
-                    continue
-                if not known:
+                    self._reject(stream.name, record, error, told)
+                    self.counts["samples", stream.name, "rejected"] += samples.data.size
+                if not known and state.knows(stream.name, samples.sensor):
                     self._greet(stream.name, samples.sensor, record, told)
 
-    def _reject(self, stream: Stream, record: Record, error: DecodeError, told: Told) -> None:
-        self.counts["messages_invalid", stream.name, error.reason] += 1
-        told.rejected.append(Rejected(record, stream.name, error.reason, error.detail))
+    def _reject(self, stream: str, record: Record, error: DecodeError, told: Told) -> None:
+        self.counts["messages_invalid", stream, error.reason] += 1
+        told.rejected.append(Rejected(record, stream, error.reason, error.detail))
 
-    def _let_go(
-        self, stream: str, sensor: str, record: Record, inbox: Inbox, told: Told
-    ) -> None:
+    def _let_go(self, stream: str, sensor: str, record: Record, inbox: Inbox, told: Told) -> None:
         """Forget who has to leave before this sensor's samples can be taken.
 
         That takes effect between two records: those before are worked on, then time moves on.
@@ -206,16 +205,30 @@ class Pipeline:
         return found
 
     def _count_samples(self, lane: LaneState) -> None:
+            for run, reason in windows.refused:
+                error = DecodeError(reason, DETAILS[reason])
+                self._reject(lane.spec.stream, inbox.record[places[run]], error, told)
         stream, counts = lane.spec.stream, lane.windower.counts
-        for outcome in ("accepted", "late", "duplicate"):
+        for outcome in SAMPLES:
             self.counts["samples", stream, outcome] += counts[outcome]
         self.counts["windows_processed", stream, "incomplete"] += counts["incomplete"]
+        self._tell_skewed(inbox.skewed, told)
         counts.clear()
+
+    def _tell_skewed(self, found: Sequence[Skewed], told: Told) -> None:
+        for each in found:
+            self.counts["messages_skewed", each.stream] += 1
+            if each.fresh:
+                notice = each.offset, each.stream, each.sensor, "clock_skew", told_skew(each)
+                told.notices.append(Notice(told.partition, *notice))
 
     def _score(self, batches: Sequence[Batch]) -> None:
         """Each model once, over the windows of all lanes and partitions that use it."""
         work: dict[int, tuple[Scorer, list[Part]]] = {}
         for batch in batches:
+        self.counts["samples_reordered", stream] += counts["reordered"]
+        self.counts["samples_missing", stream] += counts["missing"]
+        self.counts["gaps", stream] += counts["gaps"]
             ready = batch.lane.constants.learn(batch.windows.slots, batch.windows.data)
             places = np.flatnonzero(ready)
             if not len(places):
