@@ -8,7 +8,7 @@ SECONDS ?= 75
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench broker clean
+.PHONY: help setup demo test check bench chaos broker clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
@@ -37,6 +37,10 @@ check: $(STAMP) ## formatting, lint and types
 
 bench: $(STAMP) ## speed, against a naive pipeline in the same run
 	@$(BIN)/monitor bench $(ARGS)
+
+chaos: SECONDS = 600
+chaos: $(STAMP) ## processes and brokers in trouble, results compared; SECONDS=600 JSON=file
+	@$(BIN)/python -m tests.chaos --seconds $(SECONDS) $(if $(JSON),--json $(JSON)) $(ARGS)
 
 broker: $(STAMP) ## a real Apache Kafka 4.3 on 127.0.0.1:9092 (needs Java 17 and Maven)
 	@$(BIN)/python deploy/broker/broker.py $(ARGS)

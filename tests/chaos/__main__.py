@@ -14,9 +14,10 @@ from typing import Annotated
 
 import orjson
 import typer
+from kafka.errors import KafkaError
 from rich.console import Console
 
-from deploy.broker.broker import missing_tools
+from deploy.broker.broker import BrokerError, missing_tools
 from deploy.broker.cluster import Cluster
 from tests.chaos.outcome import Outcome, Plan
 from tests.chaos.report import figures, table
@@ -125,7 +126,7 @@ def _tried(plan: Plan, clusters: Clusters, failed: list[str]) -> Outcome | None:
     with console.status(title) as status:
         try:
             outcome = trial.run(lambda what: status.update(f"{title}: {what}"))
-        except AssertionError as error:
+        except (AssertionError, KafkaError, BrokerError, OSError) as error:
             failed.append(f"{title}: {error} (see {trial.folder})")
             console.print(f"[red]{failed[-1]}[/red]")
             return None

@@ -48,8 +48,7 @@ def expect(
             continue
         ends, outcome = sensors[message.sensor].take(message)
         if outcome:
-            size = 1 if message.stream == "windows" else SIZE * len(CHANNELS)
-            found.ignored[message.stream, outcome] += size
+            found.ignored[message.stream, outcome] += SIZE * len(CHANNELS)
         for detector in detectors[message.stream]:
             scores = (f"{message.stream}/{message.sensor}/{detector}/{end!r}" for end in ends)
             found.scores.update(dict.fromkeys(scores, number))

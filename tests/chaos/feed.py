@@ -21,10 +21,13 @@ Kind = Literal["good", "again", "late", "poison"]
 
 STREAMS: tuple[Stream, ...] = ("windows", "samples")
 CHANNELS = ("x", "y")
-RATE = 32.0
-STEP = 0.5  # seconds of event time from one message of a sensor to its next
-SIZE = round(STEP * RATE)
-START = 2_208_988_800.0  # 2040: wall-clock time, which also is a clock of silence, is never past it
+RATE = 0.25
+SIZE = 16
+STEP = SIZE / RATE  # seconds of event time from one message of a sensor to its next
+START = 2_208_988_800.0
+# Silence is also found where time passes and no record comes. That depends on the moment, so here
+# it never is: ages are multiples of STEP, and no pause lasts as long as from 7 of them to this.
+SILENCE = 7.8 * STEP
 _QUIET = 6  # first steps of a sensor in which all is well
 _EVENTS = ("again", "late", "poison", "skipped", "fault", "silent")
 _CHANCES = (0.01, 0.01, 0.02, 0.01, 0.012, 0.002)
@@ -133,10 +136,10 @@ class _Line:
     def data(self, step: int) -> Array:
         """`(C, n)` of one step; a fault is a strong and quick vibration."""
         noise = np.random.default_rng((*self._source, step + 1_000_000)).standard_normal((2, SIZE))
-        time = (step * SIZE + np.arange(SIZE)) / RATE
-        data = np.sin(2 * np.pi * 0.7 * time + self._phase) + 0.2 * noise
+        turns = 2 * np.pi * (step * SIZE + np.arange(SIZE))
+        data = np.sin(0.022 * turns + self._phase) + 0.2 * noise
         if self._faulty:
-            data += 3 * np.sin(2 * np.pi * 7.3 * time)
+            data += 3 * np.sin(0.23 * turns)
         return data.astype(np.float32)
 
     def _poison(self, good: Message) -> Message:

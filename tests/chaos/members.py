@@ -69,9 +69,10 @@ class Member:
         self.frozen = False
 
     def terminate(self) -> None:
-        """Ask it to hand over and go."""
-        self._asked = time.monotonic()
-        self._process.send_signal(signal.SIGTERM)
+        """Ask it, once, to hand over and go; a second time would interrupt Python's own end."""
+        if not self._asked:
+            self._asked = time.monotonic()
+            self._process.send_signal(signal.SIGTERM)
 
     @property
     def leaving(self) -> float | None:

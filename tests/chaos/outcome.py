@@ -90,9 +90,7 @@ class Outcome:
             self.longest_shutdown_seconds = max(
                 self.longest_shutdown_seconds, round(member.leaving or 0.0, 2)
             )
-            if member.status not in (0, -signal.SIGKILL) and not (
-                scenario.kills_brokers and member.last_words.startswith("error: ")
-            ):
+            if not _ended_well(member, scenario):
                 gave_up[f"{member.status}: {member.last_words}"] += 1
         self.told, self.gave_up = dict(told), dict(gave_up)
 
@@ -101,3 +99,11 @@ class Outcome:
         plain = asdict(self)
         verdict = plain.pop("verdict")
         return {**plain, **verdict}
+
+
+def _ended_well(member: Member, scenario: Scenario) -> bool:
+    """In good order, by us, before it was in the group, or for want of a broker."""
+    if member.status == -signal.SIGTERM:
+        return not member.joined
+    no_broker = scenario.kills_brokers and member.last_words.startswith("error: ")
+    return member.status in (0, -signal.SIGKILL) or no_broker

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from tests.chaos.feed import CHANNELS, RATE, SIZE
+from tests.chaos.feed import CHANNELS, RATE, SILENCE, STEP
 
 Delivery = Literal["at_least_once", "exactly_once"]
 DELIVERIES: tuple[Delivery, ...] = ("at_least_once", "exactly_once")
@@ -66,11 +66,11 @@ class Place:
         return {**made, "session_timeout": f"{SESSION:g}s", "max_poll_records": 200, **changes}
 
     def _stream(self, name: str) -> dict[str, Any]:
-        window: dict[str, Any] = {"length": SIZE / RATE, "rate": RATE, "channels": list(CHANNELS)}
+        window: dict[str, Any] = {"length": STEP, "rate": RATE, "channels": list(CHANNELS)}
         if name == "windows":
             window |= {"input": "windows"}
         else:
-            window |= {"length": 2 * SIZE / RATE, "hop": SIZE / RATE, "lateness": SIZE / RATE}
+            window |= {"length": 2 * STEP, "hop": STEP, "lateness": STEP}
         forest = {"detector": "online_iforest", "params": {"trees": 8, "window": 128, "leaf": 8}}
         return {
             "topics": [self.topics.read(name)],
@@ -78,7 +78,7 @@ class Place:
             "models": [{"use": [self._trained(), forest] if name == "windows" else [forest]}],
             "warm_up": 20,
             "threshold": {"quantile": 0.98, "window": 128, "warm_up": 40, "margin": 1.1},
-            "alert": {"raise": "2 of 4", "clear": "3 below 0.95", "silence": "5s"},
+            "alert": {"raise": "2 of 4", "clear": "3 below 0.95", "silence": SILENCE},
         }
 
     def _trained(self) -> dict[str, Any]:

@@ -60,9 +60,14 @@ class Trial:
                 self._run(stack)
         finally:
             self.outcome.seconds = round(time.monotonic() - began, 1)
+            self._keep_brokers_logs()
         if self.outcome.is_good:
             shutil.rmtree(self.folder)
         return self.outcome
+
+    def _keep_brokers_logs(self) -> None:
+        for number, node in self.cluster.nodes.items() if self.cluster else ():
+            shutil.copy(node.log, self.folder / f"broker-{number}.log")
 
     def _run(self, stack: ExitStack) -> None:
         self._told("training")

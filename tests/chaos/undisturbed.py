@@ -26,9 +26,8 @@ class Undisturbed:
 
     def ignored(self, records: int) -> Counter[tuple[str, str]]:
         """Samples by stream and outcome, once so many records are in its figures."""
-        wait_for(
-            "all is in the metrics", lambda: self._sum("monitor_messages_total") == records, 20
-        )
+        read = f"{records} records in the figures of the undisturbed run"
+        wait_for(read, lambda: self._page() and self._sum("monitor_messages_total") == records)
         found: Counter[tuple[str, str]] = Counter()
         for labels, value in self._metric("monitor_samples_total"):
             if labels["outcome"] in _IGNORED and value:
@@ -45,5 +44,6 @@ class Undisturbed:
         return [(sample.labels, sample.value) for sample in samples if sample.name == name]
 
     def _page(self) -> str:
+        assert self.member.status is None, f"the undisturbed run ended: {self.member.last_words}"
         lines = (json.loads(x) for x in self.member.log.read_text().splitlines() if x[:1] == "{")
-        return str(next(line["page"] for line in lines if line["event"] == "serving"))
+        return next((str(line["page"]) for line in lines if line["event"] == "serving"), "")
