@@ -95,6 +95,22 @@ def test_an_empty_file_is_no_password(tmp_path: Path) -> None:
         password(f"{tmp_path}/secret")
 
 
+def test_every_kind_of_secret_may_come_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("a-token-of-enough-characters\n")
+    placeholder = f"${{file:{tmp_path}/secret}}"
+    oauth = {"token_url": "https://x.example/t", "client_id": "m", "client_secret": placeholder}
+    tree = yaml.safe_load(text(password="p"))
+    tree["source"]["kafka"]["security"] = {
+        "protocol": "SASL_SSL",
+        "mechanism": "OAUTHBEARER",
+        "oauth": oauth,
+    }
+    tree["serve"]["login"] = {"metrics": {"tokens": {"prometheus": placeholder}}}
+    config = parse(yaml.safe_dump(tree), "x.yaml", {})
+    assert config.serve
+    assert "a-token-of-enough" not in f"{config} {config.model_dump_json()}"
+
+
 def test_a_file_is_not_read_for_a_value_that_would_be_shown(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text(SECRET)
     placeholder = f"${{file:{tmp_path}/secret}}"

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import socket
+import time
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -138,6 +141,47 @@ def test_a_port_that_never_answers_is_told(monkeypatch: pytest.MonkeyPatch) -> N
         silent.listen()
         error = complaint(to(f"127.0.0.1:{silent.getsockname()[1]}"))
     assert "does not answer within 0.3 s" in str(error)
+
+
+def test_many_silent_addresses_share_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("monitor.connect.kafka.reach._ROUND", 0.6)
+    with ExitStack() as stack:
+        silent = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(3)]
+        addresses = [f"127.0.0.1:{each.getsockname()[1]}" for each in silent]
+        error = complaint(Kafka(bootstrap=addresses))
+    assert str(error).count("does not answer within 0.2 s") == 3
+
+
+def test_a_broker_that_trickles_has_no_more_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("monitor.connect.kafka.reach._ATTEMPT", 0.4)
+    with socket.create_server(("127.0.0.1", 0)) as slow:
+        Thread(target=trickle, args=(slow,), daemon=True).start()
+        error = complaint(to(f"127.0.0.1:{slow.getsockname()[1]}"))
+    assert "does not answer within 0.4 s" in str(error)
+
+
+def trickle(server: socket.socket) -> None:
+    """Promise an answer of 1000 bytes, and send one byte at a time until nobody listens."""
+    while True:
+        with suppress(OSError):
+            connection, _ = server.accept()
+            with connection:
+                connection.sendall((1000).to_bytes(4))
+                while True:
+                    connection.sendall(b"x")
+                    time.sleep(0.1)
+        if server.fileno() < 0:
+            return
+
+
+def test_names_that_nobody_resolves_are_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = Event()
+    monkeypatch.setattr("monitor.connect.kafka.reach._ATTEMPT", 0.3)
+    monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: answer.wait(30) and [])
+    error = complaint(to("broker.example:9092"))
+    answer.set()
+    assert "nobody resolves the name within 0.3 s" in str(error)
+    assert error.retriable
 
 
 def test_every_address_is_told_with_its_own_reason() -> None:
