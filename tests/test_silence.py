@@ -143,9 +143,9 @@ def test_an_alert_says_who_is_silent_since_when_and_under_which_id() -> None:
     (found,) = by_record.process([record(1, 13.0, ONES[:, :2], "pump")]).alerts
     (other,) = by_tick.tick(HERE, 1e6).alerts
     assert (found.sensor, found.rule, found.phase) == ("fan", "silence", "firing")
-    assert (found.opened, found.time, found.offset) == (13.0, 14.0, 1)
+    assert (found.opened, found.time, found.offset) == (13.0, 13.0, 1)
     assert found.reason == "no samples for 10 s"
-    assert (other.id, other.opened, other.offset) == (found.id, 13.0, 1)
+    assert other == found, "a repeat is the same, whoever noticed it"
     assert list(by_record.open_alerts) == list(by_tick.open_alerts) == [found.id]
 
 

@@ -139,7 +139,8 @@ def _silence_alert(lane: LaneState, change: Change, partition: Partition, offset
         offset=offset,
         phase="firing" if change.silent else "resolved",
         reason=f"no samples for {lane.silence.timeout:g} s",
-        time=change.time,
+        # Not when it was noticed: a clock or a record may be first, and a repeat must be the same.
+        time=change.opened if change.silent else change.time,
     )
 
 
