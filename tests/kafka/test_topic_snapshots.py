@@ -185,12 +185,22 @@ def test_what_a_topic_refuses_fails_the_save_and_the_next_one_goes_through(
     assert loadable(snapshots) == [12, 5]
 
 
+def test_an_outage_is_told_and_nothing_is_taken_for_missing_or_damaged() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.kafka.snapshot_outage"],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_after_compaction_only_what_is_kept_is_left_and_can_be_read(
     shrinking: tuple[Topic, Opener],
 ) -> None:
     topic, opened = shrinking
     snapshots = opened(keep=2)
-    until = time.monotonic() + 25
+    until = time.monotonic() + 60
     offset = 0
     while offset < 6 or len(pieces(topic)) > 3 * offset / 2:
         assert time.monotonic() < until, "the topic was not compacted"

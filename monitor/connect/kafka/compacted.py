@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition, errors
 
 from monitor.connect.kafka.admin import TopicFacts, compacted_topic
 from monitor.connect.kafka.client import connection, said
+from monitor.connect.kafka.outgoing import discard
 from monitor.connect.kafka.reach import reach
 from monitor.connections import Kafka
 from monitor.errors import ConfigError, SourceError, StateError
@@ -22,6 +23,7 @@ from monitor.errors import ConfigError, SourceError, StateError
 # A batch larger than the topic allows is refused: room for its head, the key and the lengths.
 _HEAD = 2048
 _TURN = 0.5
+_REST = 3
 _PRODUCER = {
     "acks": "all",
     # See delivery.py. One request at a time keeps the order within a partition.
@@ -71,6 +73,7 @@ class CompactedTopic:
         self.name = name
         self._where = f"topic {name} at Kafka {', '.join(broker.bootstrap)}"
         self._timeout = timeout
+        self._resting_until = 0.0
         reach(broker)
         facts = compacted_topic(broker, name, timeout)
         self.partitions = facts.partitions
@@ -88,8 +91,13 @@ class CompactedTopic:
     def write(self, messages: Sequence[Message]) -> list[int]:
         """Write in order and wait for all replicas; returns the offsets.
 
-        Raises StateError where not everything is known to be written.
+        Raises StateError where not everything is known to be written. After no answer in time it is
+        raised at once for a while: whoever writes for one partition after the other would wait for
+        each of them.
         """
+        left = self._resting_until - time.monotonic()
+        if left > 0:
+            raise StateError(f"{self._where} did not answer; not asked again for {left:.0f} s")
         until = time.monotonic() + self._timeout
         try:
             sent = [
@@ -98,6 +106,8 @@ class CompactedTopic:
             ]
             return [f.get(max(0.0, until - time.monotonic())).offset for f in sent]
         except errors.KafkaError as error:
+            if isinstance(error, errors.RetriableError):
+                self._resting_until = time.monotonic() + _REST * self._timeout
             raise StateError(f"cannot write to {self._where}: {said(error)}") from error
 
     def end(self, partition: int) -> int:
@@ -130,8 +140,7 @@ class CompactedTopic:
     def close(self) -> None:
         """End both clients; what is not written by now is given up."""
         self._consumer.close(timeout_ms=1000)
-        with suppress(errors.KafkaError):
-            self._producer.close(timeout=1.0)
+        discard(self._producer)
 
     def _poll(self, tp: TopicPartition) -> list[Any]:
         with self._unreadable():
