@@ -71,8 +71,7 @@ class Pipeline:
         self.partitions: dict[Partition, PartitionState] = {}
         self.counts: Counter[tuple[str, ...]] = Counter()
         self.open_alerts: dict[str, Alert] = {}
-        topics = {topic for stream in streams for topic in stream.settings.topics}
-        self._routes = {t: [s for s in streams if t in s.settings.topics] for t in topics}
+        self._routes: dict[str, list[Stream]] = {}
 
     def open(self, partition: Partition, state: State | None, offset: int = 0) -> list[str]:
         """Begin at an offset with a snapshot's state, or empty; returns a line for each part that
@@ -80,12 +79,18 @@ class Pipeline:
 
         Raises StateError, and opens nothing, where the state is not one of ours.
         """
-        fresh = PartitionState(partition, self._routes.get(partition.topic, []), offset)
+        fresh = PartitionState(partition, self._streams_of(partition.topic), offset)
         told = [] if state is None else fresh.restore(state)
         self.partitions[partition] = fresh
         for lane in fresh.lanes:
             self._remember(open_alerts(lane, partition, offset))
         return told
+
+    def _streams_of(self, topic: str) -> list[Stream]:
+        """Who reads a topic; where patterns name topics, only the log knows them all."""
+        if topic not in self._routes:
+            self._routes[topic] = [s for s in self.streams if s.settings.reads(topic)]
+        return self._routes[topic]
 
     def close(self, partition: Partition) -> None:
         """Forget a partition."""
@@ -107,12 +112,14 @@ class Pipeline:
         self._work([(inboxes[partition], told[partition]) for partition in told])
         return self._result(told)
 
-    def tick(self, partition: Partition, now: float) -> Result:
-        """Let time pass where no record says so: only silence can come of it."""
+    def tick(self, partition: Partition, elapsed: float) -> Result:
+        """Let so many seconds pass since the last record where no other says so: only silence can
+        come of it.
+        """
         state = self.partitions[partition]
         told = Told(partition)
         for lane in state.lanes:
-            tell_silence(lane, lane.silence.tick(now), [state.next_offset], told)
+            tell_silence(lane, lane.silence.tick(state.clock + elapsed), [state.next_offset], told)
         self._remember(told.alerts)
         return Result(alerts=told.alerts)
 
@@ -126,7 +133,7 @@ class Pipeline:
 
     def _decode(self, record: Record, inbox: Inbox, told: Told) -> None:
         state = self.partitions[record.partition]
-        for stream in self._routes[record.partition.topic]:
+        for stream in self._streams_of(record.partition.topic):
             self.counts["messages", stream.name] += 1
             try:
                 decoded = self.codecs[stream.name].decode(record)
@@ -198,22 +205,15 @@ class Pipeline:
             places = np.flatnonzero(own).tolist()
             windows = lane.windower.push(slots[own].tolist(), [inbox.samples[i] for i in places])
             self._count_samples(lane)
+            for run, reason in windows.refused:
+                error = DecodeError(reason, DETAILS[reason])
+                self._reject(lane.spec.stream, inbox.record[places[run]], error, told)
             if len(windows.slots):
                 completed = [inbox.offset[places[i]] for i in windows.pushed.tolist()]
                 trained = np.full((len(completed), len(lane.spec.scorers)), np.nan, np.float32)
                 found.append(Batch(told, lane, windows, completed, trained))
-        return found
-
-    def _count_samples(self, lane: LaneState) -> None:
-            for run, reason in windows.refused:
-                error = DecodeError(reason, DETAILS[reason])
-                self._reject(lane.spec.stream, inbox.record[places[run]], error, told)
-        stream, counts = lane.spec.stream, lane.windower.counts
-        for outcome in SAMPLES:
-            self.counts["samples", stream, outcome] += counts[outcome]
-        self.counts["windows_processed", stream, "incomplete"] += counts["incomplete"]
         self._tell_skewed(inbox.skewed, told)
-        counts.clear()
+        return found
 
     def _tell_skewed(self, found: Sequence[Skewed], told: Told) -> None:
         for each in found:
@@ -222,13 +222,20 @@ class Pipeline:
                 notice = each.offset, each.stream, each.sensor, "clock_skew", told_skew(each)
                 told.notices.append(Notice(told.partition, *notice))
 
+    def _count_samples(self, lane: LaneState) -> None:
+        stream, counts = lane.spec.stream, lane.windower.counts
+        for outcome in SAMPLES:
+            self.counts["samples", stream, outcome] += counts[outcome]
+        self.counts["samples_reordered", stream] += counts["reordered"]
+        self.counts["samples_missing", stream] += counts["missing"]
+        self.counts["gaps", stream] += counts["gaps"]
+        self.counts["windows_processed", stream, "incomplete"] += counts["incomplete"]
+        counts.clear()
+
     def _score(self, batches: Sequence[Batch]) -> None:
         """Each model once, over the windows of all lanes and partitions that use it."""
         work: dict[int, tuple[Scorer, list[Part]]] = {}
         for batch in batches:
-        self.counts["samples_reordered", stream] += counts["reordered"]
-        self.counts["samples_missing", stream] += counts["missing"]
-        self.counts["gaps", stream] += counts["gaps"]
             ready = batch.lane.constants.learn(batch.windows.slots, batch.windows.data)
             places = np.flatnonzero(ready)
             if not len(places):
