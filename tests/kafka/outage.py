@@ -49,7 +49,9 @@ def closing(broker: Broker) -> None:
     settings = Kafka(bootstrap=[broker.address], session_timeout=6)
     sink = KafkaSink(settings, TOPICS, timeout=0.5)
     sink.emit(example_result("one"))
-    sink.flush()
+    deadline = time.monotonic() + 60
+    while not is_flushed(sink):
+        assert time.monotonic() < deadline, "not delivered to a topic that was just created"
     reader = Member(KafkaSource(settings, ["alerts"])).start()
     read(reader, 1)
     broker.kill()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kafka import ConsumerGroupMetadata, KafkaAdminClient, KafkaConsumer, TopicPartition
+from kafka import (
+    ConsumerGroupMetadata,
+    KafkaAdminClient,
+    KafkaConsumer,
+    OffsetAndMetadata,
+    TopicPartition,
+)
 from kafka.admin import MemberToRemove
 from structlog.testing import capture_logs
 
@@ -24,82 +29,13 @@ from monitor.connect.kafka.transaction import ExactlyOnce
 from monitor.connections import Kafka, KafkaTopics
 from monitor.errors import AbortedError, ConfigError, SinkError, SourceError
 from monitor.testing import Member, example_result
-from monitor.types import Partition, Record, Rejected, Result, Sink
+from monitor.types import Partition, Result
 from tests.kafka.broker import Node
-from tests.kafka.conftest import MakeTopic, Topic
+from tests.kafka.conftest import MakeTopic
+from tests.kafka.house import TIMEOUT, House, ids, stands, visible
 
 pytestmark = pytest.mark.kafka
 ROOT = Path(__file__).parents[2]
-TIMEOUT = 10.0
-
-
-def visible(topic: Topic) -> list[bytes]:
-    """What a reader of committed records sees now."""
-    consumer = KafkaConsumer(
-        bootstrap_servers=topic.address,
-        auto_offset_reset="earliest",
-        isolation_level="read_committed",
-    )
-    tps = [TopicPartition(*partition) for partition in topic.partitions]
-    consumer.assign(tps)
-    ends = consumer.end_offsets(tps)
-    found: list[bytes] = []
-    while any(consumer.position(tp) < end for tp, end in ends.items()):
-        for records in consumer.poll(timeout_ms=200).values():
-            found += [record.value for record in records]
-    consumer.close()
-    return found
-
-
-def ids(topic: Topic) -> list[str]:
-    return [json.loads(value)["id"] for value in visible(topic)]
-
-
-def stands(topic: Topic) -> Sequence[int | None]:
-    """The offsets that the group has committed."""
-    consumer = KafkaConsumer(
-        bootstrap_servers=topic.address, group_id=topic.name, isolation_level="read_committed"
-    )
-    offsets = [consumer.committed(TopicPartition(*p)) for p in topic.partitions]
-    consumer.close()
-    return offsets
-
-
-def joined(topic: Topic, broker: Kafka | None = None) -> Member:
-    """A member of the topic's group that holds something."""
-    reader = Member(KafkaSource(broker or topic.settings(), [topic.name])).start()
-    until = time.monotonic() + 40
-    while not reader.position:
-        assert time.monotonic() < until, "no partition came"
-        reader.step()
-    return reader
-
-
-class House:
-    """A member of a group, and its delivery to an `alerts` and a `dead` topic."""
-
-    def __init__(self, inputs: Topic, alerts: Topic, dead: Topic) -> None:
-        self.inputs, self.alerts, self.dead = inputs, alerts, dead
-        (self.partition,) = inputs.partitions
-        self.topics = KafkaTopics(alerts=alerts.name, dead_letters=dead.name)
-        self.member = joined(inputs)
-        self.source = self.member.source
-        assert isinstance(self.source, KafkaSource)
-        self.delivery = self.another()
-
-    def another(self, beside: Sequence[Sink] = (), instance: str | None = None) -> ExactlyOnce:
-        assert isinstance(self.source, KafkaSource)
-        return ExactlyOnce(
-            self.inputs.settings().model_copy(update={"instance": instance}),
-            self.topics,
-            self.source.membership,
-            transaction_timeout=TIMEOUT,
-            beside=beside,
-        )
-
-    def rejected(self, value: bytes, offset: int = 0) -> Rejected:
-        record = Record(self.partition, offset, b"k", 1.0, value)
-        return Rejected(record, "vibration", "truncated", "too short")
 
 
 @pytest.fixture
@@ -151,6 +87,30 @@ def test_offsets_alone_are_committed_and_nothing_alone_is_no_transaction(house: 
     assert not house.delivery.abort()
     house.delivery.commit({house.partition: 9})
     assert stands(house.inputs) == [9]
+
+
+def test_offsets_are_committed_as_the_source_stamps_them(house: House) -> None:
+    assert isinstance(house.source, KafkaSource)
+    delivery = ExactlyOnce(
+        house.inputs.settings(),
+        house.topics,
+        house.source.membership,
+        transaction_timeout=TIMEOUT,
+        stamped=lambda offsets: {
+            TopicPartition(*p): OffsetAndMetadata(offset, "of this topic", -1)
+            for p, offset in offsets.items()
+        },
+    )
+    delivery.commit({house.partition: 9})
+    delivery.close()
+    consumer = KafkaConsumer(
+        bootstrap_servers=house.inputs.address,
+        group_id=house.inputs.name,
+        isolation_level="read_committed",
+    )
+    found = consumer.committed(TopicPartition(*house.partition), metadata=True)
+    consumer.close()
+    assert (found.offset, found.metadata) == (9, "of this topic")
 
 
 @given(st.lists(st.sampled_from(["emit", "emit", "commit", "abort"]), max_size=12))

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 
-from kafka import ConsumerGroupMetadata, errors
+from kafka import ConsumerGroupMetadata, OffsetAndMetadata, TopicPartition, errors
 
 from monitor.connect.kafka.client import said
 from monitor.connect.kafka.outgoing import TOO_LARGE, Message, TooLarge, messages
@@ -17,6 +17,13 @@ from monitor.errors import AbortedError, ConfigError, SinkError, SourceError
 from monitor.types import Partition, Result, Sink
 
 Membership = Callable[[], ConsumerGroupMetadata]
+Stamped = Callable[[Mapping[Partition, int]], Mapping[TopicPartition, OffsetAndMetadata]]
+
+
+def plain(offsets: Mapping[Partition, int]) -> dict[TopicPartition, OffsetAndMetadata]:
+    """Offsets as they are committed, with nothing beside the number."""
+    return {TopicPartition(*p): OffsetAndMetadata(offset, "", -1) for p, offset in offsets.items()}
+
 
 _LONGEST = 10.0
 _ENDING = 2.0
@@ -42,7 +49,8 @@ class ExactlyOnce:
     an AbortedError nothing of the transaction will ever be visible, or, where the broker fell
     silent at its very end, all of it is: the group's offsets say which.
 
-    The sinks `beside` are for people, who get each result as it comes, again only after a crash.
+    `stamped` makes of offsets what the group commits: a source may note more than the number. The
+    sinks `beside` are for people, who get each result as it comes, again only after a crash.
     A dead letter that is too large for its topic is told in the log instead.
 
     Making one raises SinkError with the reason where no broker lets us in or transactions are
@@ -57,6 +65,7 @@ class ExactlyOnce:
         *,
         transaction_timeout: float,
         beside: Sequence[Sink] = (),
+        stamped: Stamped = plain,
     ) -> None:
         self._topics = (topics,) if isinstance(topics, KafkaTopics) else tuple(topics)
         if elsewhere := [each for each in self._topics if each.broker not in (None, broker)]:
@@ -66,7 +75,7 @@ class ExactlyOnce:
             )
         self._broker = broker
         self._identity = f"{broker.group}-{broker.instance or uuid.uuid4().hex}"
-        self._membership = membership
+        self._membership, self._stamped = membership, stamped
         self._timeout = transaction_timeout
         self._beside = _Beside(beside)
         self._too_large = TooLarge()
@@ -108,7 +117,8 @@ class ExactlyOnce:
         transactor = self._ready()
         if transactor and (offsets or transactor.is_open):
             try:
-                transactor.commit(offsets, self._member(), min(_LONGEST, self._timeout))
+                patience = min(_LONGEST, self._timeout)
+                transactor.commit(self._stamped(offsets), self._member(), patience)
             except (errors.KafkaError, SourceError) as error:
                 self._failure = self._refusal("cannot commit", error)
         if failure := self._refused() or self._failure:

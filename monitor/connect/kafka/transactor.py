@@ -20,7 +20,6 @@ from kafka import ConsumerGroupMetadata, KafkaProducer, OffsetAndMetadata, Topic
 from monitor.connect.kafka.client import connection
 from monitor.connect.kafka.outgoing import PRODUCER, InFlight, Message, discard
 from monitor.connections import Kafka
-from monitor.types import Partition
 
 _PRODUCER = {
     **PRODUCER,
@@ -84,7 +83,10 @@ class Transactor:
             self.refused = message, error
 
     def commit(
-        self, offsets: Mapping[Partition, int], membership: ConsumerGroupMetadata, patience: float
+        self,
+        offsets: Mapping[TopicPartition, OffsetAndMetadata],
+        membership: ConsumerGroupMetadata,
+        patience: float,
     ) -> None:
         """Make everything sent visible, and the group's offsets with it, or raise KafkaError.
 
@@ -101,10 +103,7 @@ class Transactor:
         manager = self._producer._transaction_manager
         try:
             if offsets:
-                read = {
-                    TopicPartition(*p): OffsetAndMetadata(o, "", -1) for p, o in offsets.items()
-                }
-                self._wait(manager.send_offsets_to_transaction(read, membership), until)
+                self._wait(manager.send_offsets_to_transaction(offsets, membership), until)
             self._wait(manager.begin_commit(), until)
         except errors.KafkaError as error:
             raise self._cause(error) from None
@@ -127,7 +126,3 @@ class Transactor:
                 aborted = self._producer._transaction_manager.begin_abort()
                 self._wait(aborted, time.monotonic() + patience)
         discard(self._producer)
-
-
-def _reached(offset: int) -> OffsetAndMetadata:
-    return OffsetAndMetadata(offset, "", -1)
