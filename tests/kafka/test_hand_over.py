@@ -6,7 +6,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -173,17 +172,55 @@ def test_most_0_reads_nothing_and_hands_over_all_the_same(make_topic: MakeTopic)
     held_back.close()
 
 
-def test_a_fetch_under_way_gives_no_more_than_the_later_poll_asks_for(topic: Topic) -> None:
+def test_what_is_assigned_while_nothing_is_to_be_read_rests_too(topic: Topic) -> None:
+    topic.append(30)
+    reader = member(topic).start()
+    until(lambda: bool(reader.step(1.5, 0)) or len(reader.position) == 3)
+    assert not reader.seen
+    until(lambda: reader.step(0.2) and len(reader.seen) == 30)
+    reader.close()
+
+
+@pytest.fixture
+def hasty(topic: Topic, monkeypatch: pytest.MonkeyPatch) -> Member:
+    """A member that has joined, and whose polls do not wait for a fetch that they started."""
     reader = member(topic).start()
     until(holds(reader, 3))
-    assert reader.source.poll(0.0) == []
-    expected = topic.append(30)
-    with suppress(AssertionError):
-        until(lambda: reader.step(0.3, 0), patience=1.0)
-    assert not reader.seen
-    until(lambda: reader.step(0.2, 4) and len(reader.seen) == 30)
-    reader.close()
-    assert sorted(reader.seen) == sorted(expected)
+    monkeypatch.setattr("monitor.connect.kafka.source._JOINING", 0.0)
+    return reader
+
+
+def test_a_fetch_under_way_gives_no_more_than_the_later_poll_asks_for(
+    topic: Topic, hasty: Member
+) -> None:
+    expected = topic.append(60)
+
+    def turn() -> bool:
+        hasty.step(0.0)
+        time.sleep(0.1)
+        hasty.step(0.1, 3)
+        return len(hasty.seen) >= 60
+
+    until(turn)
+    hasty.close()
+    assert sorted(hasty.seen) == sorted(expected)
+
+
+def test_a_fetch_under_way_gives_nothing_of_what_is_rewound(topic: Topic, hasty: Member) -> None:
+    expected = topic.append(60)
+
+    def turn() -> bool:
+        hasty.step(0.0)
+        time.sleep(0.1)
+        hasty.begin_anew(sorted(hasty.position))
+        assert not hasty.step(0.1), "it was fetched before"
+        return len(hasty.position) == 3
+
+    until(turn)
+    hasty.seen.clear()
+    until(lambda: bool(hasty.step(0.1) and False) or len(hasty.seen) >= 60)
+    hasty.close()
+    assert sorted(hasty.seen) == sorted(expected), "all of it again: nothing was committed"
 
 
 def test_an_owner_may_rewind_what_it_keeps_while_something_else_is_revoked(

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import pytest
 from kafka import KafkaProducer
@@ -57,9 +56,9 @@ def send(cluster: MockCluster) -> Iterator[Callable[[int], Seen]]:
 class Patient:
     """Steps and commits as the loop does: what may pass is tried again."""
 
-    def __init__(self, cluster: MockCluster, **changed: Any) -> None:
+    def __init__(self, cluster: MockCluster, *topics: str) -> None:
         settings = Kafka(bootstrap=cluster.addresses, group=GROUP, session_timeout=2)
-        self.member = Member(KafkaSource(settings.model_copy(update=changed), [TOPIC])).start()
+        self.member = Member(KafkaSource(settings, [TOPIC, *topics])).start()
         self.safe: dict[Partition, int] = {}
         self.refused = 0
 
@@ -143,6 +142,21 @@ def test_slow_brokers_cost_no_membership(cluster: MockCluster, send: Callable[[i
     cluster.delay(0.0)
     reader.member.close()
     assert len(reader.member.seen) == 30
+
+
+def test_a_join_because_of_a_new_topic_is_seen_through_however_slow(
+    cluster: MockCluster, send: Callable[[int], Seen]
+) -> None:
+    reader = Patient(cluster, "later")
+    reader.read(send(6))
+    cluster.delay(0.3)  # so that polls end between the two answers that a join waits for
+    cluster.create("later", 1)
+    end = time.monotonic() + 30
+    while Partition("later", 0) not in reader.member.position:
+        assert time.monotonic() < end, "the new topic is not read"
+        reader.member.step(0.0)
+    cluster.delay(0.0)
+    reader.member.close()
 
 
 def test_leaders_and_coordinators_that_move_are_followed(
