@@ -13,7 +13,6 @@ from pydantic import Field, NonNegativeFloat, SecretStr, field_validator, model_
 from monitor.notation import Seconds
 from monitor.section import Count, Name, Settings
 
-
 Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"]
 
 

@@ -37,12 +37,13 @@ class Custody:
     def open(self, committed: Mapping[Partition, int]) -> Mapping[Partition, int]:
         """Begin with partitions, given their committed offsets; returns where to read on."""
         for partition, offset in committed.items():
-            start = self._resume(partition, offset)
+            restored = self._resume(partition, offset)
+            start = offset if restored is None else restored
             self.position[partition], self.committed[partition] = start, offset
             if start < offset:
                 self.silent[partition] = offset
             log.info("partition assigned", partition=name(partition), committed=offset, at=start)
-            if start == offset:
+            if restored is None:  # so that there always is one to resume from
                 self.save([partition])
         return {partition: self.position[partition] for partition in committed}
 
@@ -84,8 +85,8 @@ class Custody:
         where = name(notice.partition)
         log.warning(notice.kind, partition=where, offset=notice.offset, detail=notice.detail)
 
-    def _resume(self, partition: Partition, committed: int) -> int:
-        """Open a partition; returns where to read on from."""
+    def _resume(self, partition: Partition, committed: int) -> int | None:
+        """Open a partition; returns the offset of the snapshot that served, None for none."""
         for offset in self._usable(partition, committed):
             if self._restored(partition, offset):
                 return offset
@@ -93,15 +94,15 @@ class Custody:
         if committed > 0:
             detail = f"no snapshot at or below the committed offset {committed}; state starts empty"
             self._warn(partition, committed, "snapshot_missing", detail)
-        return committed
+        return None
 
     def _usable(self, partition: Partition, committed: int) -> Sequence[int]:
-        """The generations that are not ahead of the commit, the newest first."""
-        try:
-            found = self.snapshots.offsets(partition)
-        except StateError as error:
-            self._warn(partition, committed, "snapshot_unreadable", str(error))
-            return ()
+        """The generations that are not ahead of the commit, the newest first.
+
+        Where they cannot be asked for the error ends the process: to start empty, and to save that,
+        would lose what was learned.
+        """
+        found = self.snapshots.offsets(partition)
         for offset in [each for each in found if each > committed]:
             # The group was set back, or the topic made anew: this is the state of another history.
             detail = f"ahead of the committed offset {committed}, is passed over"

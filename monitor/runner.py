@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from operator import attrgetter
 
@@ -46,7 +47,8 @@ class Pace:
     """How often what happens, in seconds; `live` says that event time goes on with our clock.
 
     A step takes as many records as `step_within` seconds serve, so that news of the group, a stop
-    and a commit never wait long for slow detectors; `most_held` results are delivered at once.
+    and a commit never wait long for slow detectors; `most_held` results are delivered at once. The
+    snapshots that are due after a commit may take about `save_within`; the rest follows the next.
     `confirm_every` commits also where nothing is new: so an outage is noticed on a quiet log, too.
     """
 
@@ -55,6 +57,7 @@ class Pace:
     view_every: float = 1.0
     confirm_every: float = 10.0
     step_within: float = 1.0
+    save_within: float = 0.1
     patience: float = 0.2
     most_held: int = 100_000
     live: bool = True
@@ -74,11 +77,9 @@ class Runner:
         snapshots: Snapshots,
         clock: Clock,
         pace: Pace,
-        steady: Clock | None = None,
     ) -> None:
         self.source, self.pipeline, self.delivery = source, pipeline, delivery
-        self.clock, self.pace = clock, pace
-        self.steady = steady or clock
+        self.clock, self.steady, self.pace = clock, clock, pace
         self.custody = Custody(pipeline, snapshots)
         self.counts: Counter[tuple[str, ...]] = self.custody.counts
         self.timings = Timings()
@@ -86,21 +87,24 @@ class Runner:
         self.recent_alerts: deque[Alert] = deque(maxlen=KEPT)
         self.failing: dict[str, str] = {}
         self.view = View(published=clock())
-        # What a tick found is in no record: only a snapshot keeps it, so one is due soon.
+        # To be saved after the next commit: what a tick found is in no record, only a snapshot
+        # keeps it. And those whose time it is, some after each commit, or the loop would stall.
         self._ticked: set[Partition] = set()
+        self._unsaved: list[Partition] = []
         self._moved: dict[Partition, float] = {}  # when each partition last had a record
         self._held: list[Result] = []  # emitted since the last commit, without the scores
         self._holds = 0
         self._most = 256
         self.joined = False
         self.stopping = False
-        now = self.steady()
-        self._commit_due, self._view_due = now + pace.commit_every, now
-        self._snapshot_due = now + pace.snapshot_every
-        self._confirm_due = now + pace.confirm_every
+        self._commit_due = self._view_due = self._snapshot_due = self._confirm_due = 0.0
 
     def start(self) -> None:
         """Join the group; partitions come during `step`."""
+        now = self.steady()
+        self._commit_due, self._view_due = now + self.pace.commit_every, now
+        self._snapshot_due = now + self.pace.snapshot_every
+        self._confirm_due = now + self.pace.confirm_every
         self.source.start(self)
         self.joined = True
 
@@ -151,7 +155,7 @@ class Runner:
         self._commit_due = self.steady() + self.pace.commit_every
         due = self.custody.due()
         try:
-            self.delivery.commit({**self._confirmed(), **due})
+            self.delivery.commit({**self._again(), **due})
         except AbortedError as error:
             self._bear("commits", error)
             self._begin_anew()
@@ -164,10 +168,10 @@ class Runner:
 
     def close(self) -> None:
         """Leave the group; what is held is delivered and snapshotted on the way out."""
-        try:
+        with ExitStack() as stack:
+            stack.callback(self.custody.snapshots.close)
+            stack.callback(self.delivery.close)
             self.source.close()
-        finally:
-            self.delivery.close()
         self.publish()
 
     def publish(self) -> None:
@@ -217,7 +221,7 @@ class Runner:
         except SourceError as error:
             self._bear("polls", error)
             return ()
-        self.failing.pop("source", None)
+        self._works("source")
         return records
 
     def _lag(self) -> Mapping[Partition, int]:
@@ -233,8 +237,13 @@ class Runner:
         if not error.retriable:
             raise error
         self.counts[what, "failed"] += 1
+        if self.failing.get(_FAILING[what]) != str(error):  # once, not at every attempt
+            log.warning("failed, will try again", what=what, reason=str(error))
         self.failing[_FAILING[what]] = str(error)
-        log.warning("failed, will try again", what=what, reason=str(error))
+
+    def _works(self, name: str) -> None:
+        if self.failing.pop(name, None):
+            log.info("works again", what=name)
 
     def _emit(self, result: Result) -> None:
         fresh = result.since(self.custody.silent)
@@ -266,27 +275,32 @@ class Runner:
                 if result.alerts:
                     self._ticked.add(partition)
 
-    def _confirmed(self) -> Mapping[Partition, int]:
-        """What is committed again, for the sake of the answer, where that is due."""
+    def _again(self) -> Mapping[Partition, int]:
+        """What is committed again: where a tick has found something, since the offset is what a
+        transaction is fenced by; and now and then everything, for the sake of the answer.
+        """
+        committed = self.custody.committed
         if self.steady() < self._confirm_due:
-            return {}
+            return {partition: committed[partition] for partition in self._ticked}
         self._confirm_due = self.steady() + self.pace.confirm_every
-        return dict(self.custody.committed)
+        return dict(committed)
 
     def _delivered(self, done: Mapping[Partition, int]) -> None:
         """Results are out and their offsets committed: show them, and save what is due."""
         self.custody.committed.update(done)
         self.counts["commits", "done"] += 1
-        self.failing.pop("delivery", None)
+        self._works("delivery")
         for result in self._held:
             self._show(result)
         self._void()
         if self.steady() >= self._snapshot_due:
             self._snapshot_due = self.steady() + self.pace.snapshot_every
-            self.custody.save(self.custody.position)
-            self._ticked.clear()
+            self._unsaved = list(self.custody.position)
         self.custody.save(self._ticked)
         self._ticked.clear()
+        enough = self.steady() + self.pace.save_within
+        while self._unsaved and self.steady() <= enough:
+            self.custody.save([self._unsaved.pop(0)])
 
     def _show(self, result: Result) -> None:
         self.recent_alerts.extend(result.alerts)

@@ -356,11 +356,30 @@ class Config(Settings):
             return self
         if self.source.kafka is None:
             raise ValueError("delivery exactly_once needs source.kafka")
+        if self.commit_every > self.transaction_timeout / 2:
+            raise ValueError(
+                f"commit_every is {self.commit_every:g} s; with exactly_once it can be at most "
+                f"half of transaction_timeout, which is {self.transaction_timeout:g} s"
+            )
         other = [s for s in self.sinks if s.jsonl or (s.kafka and s.kafka.broker)]
         if other or not any(sink.kafka for sink in self.sinks):
             raise ValueError(
                 "delivery exactly_once writes to topics of the source's own cluster: sinks may be "
                 "kafka without broker, and log; jsonl and other clusters need at_least_once"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _snapshots_apart(self) -> Config:
+        """A topic of snapshots is on the source's cluster, and is no stream's."""
+        topic = self.snapshots.topic
+        if topic and self.source.kafka is None:
+            raise ValueError("snapshots.topic needs source.kafka; name a directory instead")
+        readers = [name for name, s in self.streams.items() if topic and s.reads(topic)]
+        if readers:
+            raise ValueError(
+                f"snapshots.topic {topic!r} is read by stream {readers[0]!r}; name another topic, "
+                "or a narrower pattern for the stream"
             )
         return self
 

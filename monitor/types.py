@@ -63,22 +63,6 @@ class Samples(NamedTuple):
     whole: bool = False
 
 
-class Window(NamedTuple):
-    """One example, ready to score: `data` is `(C, T)`, `(F, T)` or `(C, H, W)`, samples from
-    `start` up to `end`.
-
-    `partition` and `offset` are those of the record that completed it.
-    """
-
-    partition: Partition
-    offset: int
-    stream: str
-    sensor: str
-    start: float
-    end: float
-    data: Array
-
-
 class Score(NamedTuple):
     """One detector's opinion of one window; `time` is the window's end.
 
@@ -383,6 +367,8 @@ class Snapshots(Protocol):
         does not name it again.
         """
         ...
+
+    def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,7 +78,8 @@ def build_runner(config: Config, clock: Clock = time.time) -> Runner:
     delivery = build_delivery(config, source)
     pace = Pace(config.commit_every, config.snapshots.every, live=config.source.kafka is not None)
     parts = source, middle.pipeline, delivery, build_snapshots(config)
-    runner = Runner(*parts, clock, pace, steady=time.monotonic)
+    runner = Runner(*parts, clock, pace)
+    runner.steady = time.monotonic
     runner.timings, runner.models = middle.timings, middle.models
     if isinstance(source, RecordedSource):
         source.on_end = runner.stop
@@ -110,6 +111,7 @@ def build_delivery(config: Config, source: Source) -> Delivery:
         source.membership,
         transaction_timeout=config.transaction_timeout,
         beside=[build_sink(config, sink) for sink in config.sinks if not sink.kafka],
+        stamped=source.stamped,
     )
 
 
@@ -146,6 +148,9 @@ class ForgetfulSnapshots:
 
     def load(self, partition: Partition, offset: int) -> State:
         raise StateError(f"no snapshot of {partition} at {offset}: none is kept")
+
+    def close(self) -> None:
+        pass
 
 
 def _binary_if_recorded(config: Config) -> Config:

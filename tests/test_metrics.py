@@ -57,7 +57,8 @@ def only(*lanes: LaneView) -> View:
 
 
 def test_a_running_fleet_shows_every_metric_of_the_table() -> None:
-    names = {base(sample.name) for sample in shown(fleet())}
+    troubled = replace(fleet(), failing={"snapshots": "disk full"})
+    names = {base(sample.name) for sample in shown(troubled)}
     assert {name for name in names if name.startswith("monitor_")} == set(METRICS)
     assert "process_resident_memory_bytes" in names
 

@@ -74,8 +74,8 @@ def test_recordings_are_read_as_binary_whatever_the_format(tmp_path: Path) -> No
 def test_recordings_start_over_each_time_and_kafka_does_not(tmp_path: Path) -> None:
     recorded = build_runner(config(tmp_path, ["online_iforest"]))
     live = build_runner(config(tmp_path, ["online_iforest"], source=KAFKA))
-    assert isinstance(recorded.snapshots, ForgetfulSnapshots)
-    assert isinstance(live.snapshots, DirectorySnapshots)
+    assert isinstance(recorded.custody.snapshots, ForgetfulSnapshots)
+    assert isinstance(live.custody.snapshots, DirectorySnapshots)
     assert isinstance(live.source, KafkaSource)
     assert (recorded.pace.live, live.pace.live) == (False, True)
 

@@ -76,6 +76,9 @@ class DirectorySnapshots:
             self._set_aside(path)
             raise StateError(f"snapshot {path} is damaged: {error}") from error
 
+    def close(self) -> None:
+        """Nothing is held."""
+
     def _superseded(self, folder: Path, offset: int) -> list[Path]:
         """What a snapshot at `offset` makes useless; also what a crash left half written."""
         found = _generations(folder)

@@ -85,6 +85,9 @@ METRICS: Mapping[str, Metric] = {
     ),
     "monitor_polls_total": Metric("counter", "Reads of the log that went wrong.", ("outcome",)),
     "monitor_lags_total": Metric("counter", "Questions for the lag that went wrong.", ("outcome",)),
+    "monitor_failing": Metric(
+        "gauge", "1 for each of source, delivery, snapshots that does not work now.", ("what",)
+    ),
     "monitor_log_accidents_total": Metric(
         "counter", "Times the log was not as expected: records expired, shorter.", ("kind",)
     ),

@@ -77,6 +77,7 @@ class ViewCollector(Collector):
         view = self._view
         yield _gauge("monitor_build_info", {(__version__, platform.python_version()): 1.0})
         yield _gauge("monitor_view_timestamp_seconds", {(): view.published})
+        yield _gauge("monitor_failing", {(name,): 1.0 for name in view.failing})
         for name, offsets in (("position", view.position), ("lag_records", view.lag)):
             rows: Rows = {(p.topic, str(p.number)): float(n) for p, n in offsets.items()}
             yield _gauge(f"monitor_consumer_{name}", rows)

@@ -27,11 +27,17 @@ class MemorySnapshots:
         return sorted(self.kept.get(partition, {}), reverse=True)
 
     def load(self, partition: Partition, offset: int) -> State:
+        kept = self.kept.get(partition, {})
+        if offset not in kept:
+            raise StateError(f"no snapshot of {partition} at {offset}")
         try:
-            return from_bytes(self.kept[partition][offset])
+            return from_bytes(kept[offset])
         except StateError:
-            del self.kept[partition][offset]
+            del kept[offset]
             raise
+
+    def close(self) -> None:
+        pass
 
     def forget_newest(self) -> None:
         """What is left is older. Of every partition, as with the others: one always stays sound."""

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 import structlog
-from kafka import KafkaConsumer, TopicPartition, errors
+from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition, errors
 from kafka.structs import ConsumerGroupMetadata
 
 from monitor.connect.kafka.client import said
@@ -172,6 +172,11 @@ class KafkaSource:
         """
         consumer, _ = self._open()
         return consumer.group_metadata()
+
+    def stamped(self, offsets: Mapping[Partition, int]) -> dict[TopicPartition, OffsetAndMetadata]:
+        """Offsets as this group commits them, for a transaction."""
+        self._open()
+        return self._places.stamped(offsets)
 
     def lag(self) -> dict[Partition, int]:
         """See `monitor.types.Source`; needs no request.

@@ -118,6 +118,9 @@ class NoSnapshots:
     def load(self, partition: Partition, offset: int) -> State:
         raise StateError(f"no snapshot of {partition} at {offset}: none is kept")
 
+    def close(self) -> None:
+        pass
+
 
 class Ours:
     """The product with model calls of `chunk` windows; a side of a comparison.
