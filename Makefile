@@ -8,7 +8,7 @@ SECONDS ?= 75
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench chaos broker clean
+.PHONY: help setup demo test check bench chaos soak broker clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
@@ -41,6 +41,10 @@ bench: $(STAMP) ## speed, against a naive pipeline in the same run
 chaos: SECONDS = 600
 chaos: $(STAMP) ## processes and brokers in trouble, results compared; SECONDS=600 JSON=file
 	@$(BIN)/python -m tests.chaos --seconds $(SECONDS) $(if $(JSON),--json $(JSON)) $(ARGS)
+
+soak: SECONDS = 600
+soak: $(STAMP) ## the highest sustainable rate, sensors that come and go: nothing may grow; JSON=file
+	@$(BIN)/python -m tests.soak --seconds $(SECONDS) $(if $(JSON),--json $(JSON)) $(ARGS)
 
 broker: $(STAMP) ## a real Apache Kafka 4.3 on 127.0.0.1:9092 (needs Java 17 and Maven)
 	@$(BIN)/python deploy/broker/broker.py $(ARGS)

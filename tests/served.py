@@ -106,6 +106,7 @@ def counters(windows: float) -> Mapping[tuple[str, ...], float]:
         ("commits", "done"): windows // 30,
         ("snapshots", "saved"): windows // 200,
         ("polls", "failed"): 0.0,
+        ("log_accidents", "records_expired"): 1.0,
         ("lags", "failed"): 0.0,
         ("sensors_forgotten", "vibration", "ttl"): 0.0,
         ("sensors_in_two_partitions", "vibration"): 0.0,
