@@ -60,7 +60,7 @@ class KafkaSource:
         self._consumer: Any = None
         self._owner: Owner | None = None
         self._fetch: Future[Batches] | None = None
-        self._idle = self._fenced = self._closing = False
+        self._fenced = self._closing = False
 
     def start(self, owner: Owner) -> None:
         """Join the group; the partitions come with the polls that follow."""
@@ -84,7 +84,6 @@ class KafkaSource:
         late = self._fetch is not None
         if self._fetch is None:
             self._reopen()
-            self._idle = most == 0
             self._fetch = attendant.submit(partial(self._fetched, consumer, timeout, most))
         if not attendant.attend(self._fetch, timeout + _JOINING):
             return []
@@ -115,7 +114,9 @@ class KafkaSource:
         return {}
 
     def _taken(self, batches: Batches, void: set[Partition], most: int | None) -> list[Record]:
-        """At most so many records, none of them void; the others are fetched again."""
+        """At most so many records, none of them void; the others are fetched again, such as those
+        of partitions that were assigned while nothing was to be read.
+        """
         taken: list[Record] = []
         for tp, batch in batches.items():
             if Partition(*tp) in void:
@@ -277,7 +278,7 @@ class KafkaSource:
         assert self._owner is not None
         tp = TopicPartition(*place.partition)
         self._consumer.seek(tp, place.offset)
-        (self._consumer.pause if self._idle else self._consumer.resume)(tp)
+        self._consumer.resume(tp)
         if place.notice:
             told = place.notice
             log.warning(told.kind, **place.partition._asdict(), at=told.offset, detail=told.detail)
