@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Mapping
 
 import pytest
-from kafka import KafkaAdminClient, KafkaConsumer, OffsetAndMetadata, TopicPartition, errors
+from kafka import KafkaAdminClient, OffsetAndMetadata, TopicPartition, errors
 from kafka.admin import NewTopic
 from structlog.testing import capture_logs
 
@@ -24,13 +24,18 @@ def told(reader: Member) -> list[tuple[str, int, str]]:
     return [(notice.kind, notice.offset, notice.detail) for notice in reader.notices]
 
 
-def commit(topic: Topic, offset: int, stamp: str = "") -> None:
+def commit(admin: KafkaAdminClient, topic: Topic, offset: int, stamp: str = "") -> None:
     """What an operator does: the group is empty, and its offsets are set by hand."""
-    by_hand = KafkaConsumer(bootstrap_servers=topic.address, group_id=topic.name)
     offsets = {TopicPartition(*p): OffsetAndMetadata(offset, stamp, -1) for p in topic.partitions}
-    by_hand.assign(list(offsets))
-    by_hand.commit(offsets)
-    by_hand.close()
+
+    def done() -> bool:
+        try:  # a fresh broker has to make the topic for offsets first
+            answers = admin.alter_group_offsets(topic.name, offsets)
+        except errors.RetriableError:
+            return False
+        return set(answers.values()) == {errors.NoError}
+
+    until(done)
 
 
 def make_again(topic: Topic, admin: KafkaAdminClient) -> None:
@@ -49,7 +54,7 @@ def test_records_that_expired_before_the_start_are_told_and_skipped(
     topic: Topic, admin: KafkaAdminClient
 ) -> None:
     topic.append(30)
-    commit(topic, 2)
+    commit(admin, topic, 2)
     admin.delete_records({TopicPartition(*partition): 5 for partition in topic.partitions})
     reader = member(topic).start()
     with capture_logs() as lines:
@@ -85,7 +90,7 @@ def test_a_snapshot_that_is_older_than_the_log_is_told(
 ) -> None:
     topic = make_topic(1)
     topic.append(10)
-    commit(topic, 6)
+    commit(admin, topic, 6)
     admin.delete_records({TopicPartition(*topic.partitions[0]): 4})
     reader = Member(source(topic), rewind=5).start()
     assert [record.offset for record in read(reader, 6)] == [4, 5, 6, 7, 8, 9]
@@ -94,10 +99,12 @@ def test_a_snapshot_that_is_older_than_the_log_is_told(
     assert told(reader) == [("records_expired", 4, detail)]
 
 
-def test_a_commit_ahead_of_the_log_starts_anew_and_is_told(make_topic: MakeTopic) -> None:
+def test_a_commit_ahead_of_the_log_starts_anew_and_is_told(
+    make_topic: MakeTopic, admin: KafkaAdminClient
+) -> None:
     topic = make_topic(1)
     topic.append(5)
-    commit(topic, 100)
+    commit(admin, topic, 100)
     reader = member(topic).start()
     assert [record.offset for record in read(reader, 5)] == [0, 1, 2, 3, 4]
     detail = "the log ends at 5, reading was to go on at 100: read from its start at 0, 0 skipped"
@@ -105,11 +112,11 @@ def test_a_commit_ahead_of_the_log_starts_anew_and_is_told(make_topic: MakeTopic
 
 
 def test_a_commit_to_a_log_that_was_replaced_by_a_longer_one_does_not_count(
-    make_topic: MakeTopic,
+    make_topic: MakeTopic, admin: KafkaAdminClient
 ) -> None:
     topic = make_topic(1)
     topic.append(9)
-    commit(topic, 5, stamp=str(uuid.uuid4()))
+    commit(admin, topic, 5, stamp=str(uuid.uuid4()))
     reader = member(topic).start()
     assert [record.offset for record in read(reader, 9)] == list(range(9))
     detail = "the topic was deleted and made again: read from its start at 0, 0 skipped"
@@ -137,12 +144,14 @@ def test_a_topic_that_is_made_again_while_it_is_read_is_read_whole(
     assert told(reader) in ([("log_is_shorter", 0, detail)], [])
 
 
-def test_offsets_that_an_operator_sets_back_are_where_reading_goes_on(topic: Topic) -> None:
+def test_offsets_that_an_operator_sets_back_are_where_reading_goes_on(
+    topic: Topic, admin: KafkaAdminClient
+) -> None:
     topic.append(30)
     reader = member(topic).start()
     until(lambda: reader.step() and len(reader.seen) == 30)
     reader.close()
-    commit(topic, 4)
+    commit(admin, topic, 4)
     again = member(topic).start()
     assert sorted({record.offset for record in read(again, 18)}) == [4, 5, 6, 7, 8, 9]
     assert set(again.committed.values()) == {4}
