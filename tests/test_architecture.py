@@ -29,6 +29,7 @@ LAYERS = {
     "monitor.section": 1,
     "monitor.serving": 1,
     "monitor.passwords": 1,
+    "monitor.substitution": 1,
     "monitor.yaml_reader": 1,
     "monitor.config": 1,
     "monitor.timing": 1,
