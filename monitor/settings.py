@@ -206,9 +206,11 @@ def _topic(value: str) -> str:
     if not value.startswith("^"):
         return TypeAdapter(Name).validate_python(value)
     try:
-        re.compile(value)
+        remembers = re.compile(value).groups
     except re.error as error:
         raise ValueError(f"not a regular expression: {error}") from None
+    if remembers:  # all patterns become one expression, where such groups would meet
+        raise ValueError("has a group that remembers what it matched; write (?:...)")
     return value
 
 
