@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-import msgpack
 import orjson
 
 from monitor.errors import ConfigError
 from monitor.settings import StreamConfig
 from monitor.stream.codec.document import DocumentCodec
 from monitor.stream.codec.float32 import Float32Codec, encode_float32
+from monitor.stream.codec.limits import check_parts
+from monitor.stream.codec.packed import unpacked
 from monitor.types import Record, Samples
 
 __all__ = ["Codec", "encode_float32", "make_codec"]
@@ -33,6 +34,7 @@ def make_codec(stream: StreamConfig) -> Codec:
     if stream.format.kind == "json":
         return DocumentCodec(stream, _json, "bad_json")
     if stream.format.kind == "msgpack":
+        _msgpack(b"\xc0")  # so that the compiler is done before the first message
         return DocumentCodec(stream, _msgpack, "bad_msgpack")
     if stream.sensor.startswith("payload:"):
         raise ConfigError(
@@ -43,8 +45,9 @@ def make_codec(stream: StreamConfig) -> Codec:
 
 
 def _json(data: bytes) -> object:
+    check_parts(data.count(b"[") + data.count(b"{"))
     return orjson.loads(data)
 
 
 def _msgpack(data: bytes) -> object:
-    return msgpack.unpackb(data)
+    return unpacked(data)

@@ -14,6 +14,7 @@ from monitor.stream.codec.limits import Shaper, check_size
 from monitor.stream.codec.naming import checked, namer
 from monitor.stream.codec.numbers import matrix, row
 from monitor.stream.codec.paths import ABSENT, Path
+from monitor.stream.codec.telling import listed, told
 from monitor.stream.codec.times import seconds_of
 from monitor.types import Array, Record, Samples
 
@@ -26,6 +27,7 @@ class DocumentCodec:
         self._parse, self._reason, self._unit = parse, reason, paths.time_unit
         self._shaper = Shaper(stream.window, stream.limits)
         self._most = stream.limits.message
+        self._most_samples = stream.limits.samples
         self._time = None if paths.time is None else Path(paths.time)
         self._channel = None if paths.channel is None else Path(paths.channel)
         self._values = None if paths.values is None else Path(paths.values)
@@ -72,15 +74,15 @@ class DocumentCodec:
         if name not in self._shaper.channels:
             raise DecodeError(
                 "unknown_channel",
-                f"channel {ascii(found)[:60]}; valid are {', '.join(self._shaper.channels)}",
+                f"channel {told(found)}; valid are {listed(self._shaper.channels)}",
             )
         return self._shaper.channels.index(name)
 
     def _data(self, document: object, channel: int) -> Array:
         if self._values is not None:
             count = len(self._shaper.channels) if channel < 0 else 1
-            return matrix(self._values.get(document), count)
-        rows = [row(path.get(document), name) for name, path in self._each]
+            return matrix(self._values.get(document), count, self._most_samples)
+        rows = [row(path.get(document), name, self._most_samples) for name, path in self._each]
         if len({len(values) for values in rows}) > 1:
             lengths = [len(values) for values in rows]
             raise DecodeError(

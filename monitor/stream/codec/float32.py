@@ -14,6 +14,7 @@ from monitor.errors import DecodeError
 from monitor.settings import StreamConfig
 from monitor.stream.codec.limits import MAX_CHANNELS, Shaper, check_size
 from monitor.stream.codec.naming import namer
+from monitor.stream.codec.telling import listed
 from monitor.types import Record, Samples
 
 HEADER = Struct("<4sBBHHHId")
@@ -88,6 +89,6 @@ def _refuse_length(found: int, rows: int, count: int) -> None:
 def _refuse_channel(channel: int, channels: tuple[str, ...]) -> None:
     raise DecodeError(
         "unknown_channel",
-        f"channel {channel}; valid are 0 to {len(channels) - 1} ({', '.join(channels)}), "
+        f"channel {channel}; valid are 0 to {len(channels) - 1} ({listed(channels)}), "
         f"or {ALL_CHANNELS} for all",
     )

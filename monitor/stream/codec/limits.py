@@ -8,6 +8,7 @@ from monitor.types import Array, Samples
 
 MAX_CHANNELS = 1024
 END_OF_TIME = 253_402_300_800.0
+MOST_PARTS = 50_000
 
 
 def check_size(size: int, most: int) -> None:
@@ -16,6 +17,14 @@ def check_size(size: int, most: int) -> None:
         raise DecodeError("empty", "the message has no bytes")
     if size > most:
         raise DecodeError("too_large", f"the message has {size} bytes; limits.message is {most}")
+
+
+def check_parts(parts: int) -> None:
+    """Refuse a tree of too many lists and maps: Python needs 0.4 s for a million empty ones. Raises
+    ValueError, as for other bytes that are no message.
+    """
+    if parts > MOST_PARTS:
+        raise ValueError(f"it has {parts} lists and maps; at most {MOST_PARTS} are valid")
 
 
 def _refuse_time(time: float) -> None:

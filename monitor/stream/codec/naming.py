@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from monitor.errors import DecodeError
+from monitor.stream.codec.telling import listed
 from monitor.types import Record
 
 MAX_NAME = 200
@@ -36,7 +37,7 @@ def checked(name: str) -> str:
     return name
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=16_384)
 def _decoded(raw: bytes) -> str:
     try:
         return checked(raw.decode())
@@ -57,7 +58,7 @@ def _by_header(header: str) -> Namer:
         for key, value in record.headers:
             if key == header and value is not None:
                 return _decoded(value)
-        found = ", ".join(sorted({ascii(key) for key, _ in record.headers})) or "none"
+        found = listed(sorted({ascii(key) for key, _ in record.headers})) or "none"
         raise DecodeError("bad_sensor", f"no header {header!r} names the sensor; there is {found}")
 
     return name

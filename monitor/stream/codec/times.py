@@ -9,6 +9,7 @@ from typing import Any
 import msgpack
 
 from monitor.errors import DecodeError
+from monitor.stream.codec.telling import told
 
 _PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
 
@@ -22,7 +23,7 @@ def seconds_of(value: Any, unit: str) -> float:
     if unit != "iso" and type(value) in (int, float) and math.isfinite(value):
         return float(value / _PER_SECOND[unit])
     wanted = "ISO 8601 text" if unit == "iso" else f"a number of {unit}"
-    raise DecodeError("bad_time", f"the time is {ascii(value)[:60]}, not {wanted}")
+    raise DecodeError("bad_time", f"the time is {told(value)}, not {wanted}")
 
 
 def _iso(text: str) -> float:
@@ -31,5 +32,5 @@ def _iso(text: str) -> float:
         return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError) as error:
         raise DecodeError(
-            "bad_time", f"the time is {ascii(text)[:60]}, not like 2026-01-31T12:00:00.5Z"
+            "bad_time", f"the time is {told(text)}, not like 2026-01-31T12:00:00.5Z"
         ) from error
