@@ -104,7 +104,7 @@ def test_a_score_beyond_all_measure_is_an_anomaly_and_no_warning(huge: float) ->
 def test_the_last_windows_are_kept_for_the_page() -> None:
     made = ready("a", "b")
     found = judged(made, [0, 1, 0], [1, 2, 3])
-    times, raw, cuts = made.recent.get(2)
+    times, raw, cuts = made.recent.get(np.arange(2))
     assert times[:, -1].tolist() == [12, 8]
     assert np.array_equal(raw[0, -2:], found.raw[[0, 2]])
     assert np.array_equal(cuts[1, -1], found.cuts[1])

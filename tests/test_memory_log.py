@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from monitor.connect.memory import MemoryLog, MemorySource
 from monitor.errors import SourceError
 from monitor.testing import check_source
-from monitor.types import Partition, Record
+from monitor.types import Notice, Partition, Record
 
 
 class Reader:
@@ -40,6 +40,9 @@ class Reader:
 
     def lost(self, partitions: Sequence[Partition]) -> None:
         self.events.append(("lost", tuple(partitions)))
+
+    def note(self, notice: Notice) -> None:
+        self.events.append((notice.kind, (notice.partition,)))
 
 
 def joined(log: MemoryLog, max_records: int = 500) -> Reader:
@@ -236,3 +239,50 @@ def test_members_in_threads_share_everything() -> None:
     for thread in threads:
         thread.join()
     assert not any(reader.source.position for reader in readers)
+
+
+def test_a_bound_holds_over_all_partitions_and_none_has_to_starve() -> None:
+    log = filled(80)
+    reader = joined(log)
+    seen: list[Record] = []
+    while found := reader.source.poll(0, 6):
+        assert len(found) <= 6
+        seen += found
+    assert len(seen) == 80
+    assert {record.partition for record in seen[:24]} == set(log.partitions)
+
+
+def test_with_a_bound_of_none_partitions_still_come_and_go() -> None:
+    log = filled()
+    first = joined(log)
+    second = joined(log)
+    for reader in (first, second) * 2:
+        assert list(reader.source.poll(0, 0)) == []
+    assert len(first.source.lag()) == len(second.source.lag()) == 2
+    assert sum(first.source.lag().values()) + sum(second.source.lag().values()) == 40
+
+
+def test_what_is_rewound_begins_anew_at_the_committed_offset() -> None:
+    log = filled(40, 2)
+    reader = joined(log)
+    one = log.partitions[0]
+    reader.read()
+    reader.source.commit({one: 3})
+    reader.source.rewind([one])
+    before = len(reader.seen)
+    reader.read()
+    assert reader.events[-1] == ("assigned", (one,))
+    again = [record.offset for record in reader.seen[before:]]
+    assert again == list(range(3, log.end(one)))
+    assert {record.partition for record in reader.seen[before:]} == {one}
+
+
+def test_a_mark_to_rewind_goes_with_the_partition() -> None:
+    log = filled(40, 2)
+    first = joined(log)
+    first.read()
+    first.source.rewind(log.partitions)
+    joined(log)
+    first.read()
+    (kept,) = first.source.lag()
+    assert first.events[-2:] == [("revoked", (log.partitions[1],)), ("assigned", (kept,))]

@@ -65,8 +65,11 @@ class Book:
     def start(self, owner: Owner) -> None:
         self._do("start")
 
-    def poll(self, timeout: float) -> Sequence[Record]:
+    def poll(self, timeout: float, most: int | None = None) -> Sequence[Record]:
         return []
+
+    def rewind(self, partitions: Sequence[Partition]) -> None:
+        self._do("rewind")
 
     def lag(self) -> Mapping[Partition, int]:
         return {}

@@ -103,6 +103,8 @@ class Nobody:
 
     def lost(self, partitions: Any) -> None: ...
 
+    def note(self, notice: Any) -> None: ...
+
 
 def test_recordings_of_two_streams_are_refused(tmp_path: Path) -> None:
     streams = {name: stream_of(["online_iforest"]) for name in ("north", "south")}

@@ -78,6 +78,25 @@ def most_per_column(grid: Grid, capacity: int) -> int:
 
 
 @compiled
+def sound(rings: Rings, grid: Grid) -> bool:
+    """Whether this is the memory of sensors that were pushed some samples, and of no others."""
+    capacity = rings.values.shape[2]
+    for slot in range(len(rings.base)):
+        base = rings.base[slot]
+        present = 0
+        for c in range(rings.values.shape[1]):
+            if rings.newest[slot, c] >= max(base, NOTHING) + grid.length + grid.lateness:
+                return False
+            if rings.carry_at[slot, c] >= max(base, NOTHING + 1):
+                return False
+            for at in range(base, base + min(grid.length, capacity)):
+                present += rings.known[slot, c, at % capacity]
+        if capacity > 1 and present != rings.present[slot]:
+            return False
+    return True
+
+
+@compiled
 def push(
     rings: Rings, runs: Runs, grid: Grid, place: Any, cut: Cut, counts: NDArray[np.int64]
 ) -> int:
@@ -164,8 +183,8 @@ def _make_room(
 def _behind(
     rings: Rings, runs: Runs, grid: Grid, where: tuple[int, int, int], counts: NDArray[np.int64]
 ) -> None:
-    """A sample (its run, column and place) before the next window is late; but those ahead of a sensor's very first one were
-    never part of any, and only serve to fill a gap at its left edge.
+    """A sample (its run, column and place) before the next window is late; but those ahead of a
+    sensor's very first one were never part of any, and only serve to fill a gap at its left edge.
     """
     run, column, at = where
     slot = runs.slot[run]
