@@ -26,6 +26,7 @@ from tests.chaos.settings import DELIVERIES, Delivery
 from tests.chaos.trial import Trial
 
 OVERHEAD, SHORTEST = 20.0, 8.0
+_MODES = ("chosen", "both", *DELIVERIES)
 console = Console(stderr=True, width=None if sys.stderr.isatty() else 120)
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 
@@ -57,7 +58,7 @@ def main(
     seconds: Annotated[float, typer.Option(help="How long all of it may take, about.")] = 600.0,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the figures.")] = None,
     scenario: Annotated[list[str] | None, typer.Option(help="Only this; may be repeated.")] = None,
-    delivery: Annotated[str, typer.Option(help=f"{', '.join(DELIVERIES)} or both.")] = "both",
+    delivery: Annotated[str, typer.Option(help=", ".join(_MODES))] = "chosen",
     members: Annotated[int, typer.Option(min=2, help="Processes in the group.")] = 3,
     seed: Annotated[int, typer.Option(help="Other messages and other troubles.")] = 1,
     list_: Annotated[bool, typer.Option("--list", help="Name the scenarios.")] = False,
@@ -68,12 +69,11 @@ def main(
             print(f"{name:12} {each.about}")
         return
     names = _chosen("scenario", scenario or list(SCENARIOS), list(SCENARIOS))
-    modes = [mode for mode in DELIVERIES if delivery in (mode, "both")]
-    _chosen("delivery", [delivery], [*DELIVERIES, "both"])
+    _chosen("delivery", [delivery], _MODES)
     if missing := missing_tools():
         raise typer.BadParameter(f"real brokers need {' and '.join(missing)}; not found")
     with _ended_by_signals():
-        outcomes, failed = _run(_order(names, modes), seconds, members, seed)
+        outcomes, failed = _run(_order(names, delivery), seconds, members, seed)
     said = figures(outcomes, failed, seed, members)
     if json:
         json.write_bytes(orjson.dumps(said, option=orjson.OPT_INDENT_2) + b"\n")
@@ -90,9 +90,14 @@ def _chosen(what: str, asked: Sequence[str], valid: Sequence[str]) -> Sequence[s
     return asked
 
 
-def _order(names: Sequence[str], modes: Sequence[Delivery]) -> list[tuple[str, Delivery]]:
+def _order(names: Sequence[str], delivery: str) -> list[tuple[str, Delivery]]:
     """Those that need the same brokers together, since a cluster takes its time to start."""
-    pairs = [(name, mode) for name in names for mode in modes]
+    pairs = [
+        (name, mode)
+        for name in names
+        for mode in (SCENARIOS[name].deliveries if delivery == "chosen" else DELIVERIES)
+        if delivery in (mode, "chosen", "both")
+    ]
     return sorted(pairs, key=lambda pair: SCENARIOS[pair[0]].nodes)
 
 

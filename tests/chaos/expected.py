@@ -60,13 +60,24 @@ class _Sensor:
     def __init__(self) -> None:
         self._steps: set[int] = set()
         self._newest = -1
+        self._held: list[float] = []
 
     def take(self, message: Message) -> tuple[list[float], str]:
         """The ends of the windows that a message completes, or why it has no consequence."""
         step = message.step
         if step <= self._newest:
             return [], "duplicate" if step == self._newest else "late"
+        first = not self._steps or self._steps == {step - 1}
         self._steps.add(step)
         self._newest = step
-        complete = message.stream == "windows" or step - 1 in self._steps
-        return [START + (step + 1) * STEP] if complete else [], ""
+        if message.stream == "windows":
+            return [_end(step)], ""
+        due, self._held = self._held, []
+        if step - 1 in self._steps:
+            # Behind a window with a gap, which stays open for another step (`lateness`), it waits.
+            (due if first or step - 2 in self._steps else self._held).append(_end(step))
+        return due, ""
+
+
+def _end(step: int) -> float:
+    return START + (step + 1) * STEP

@@ -12,7 +12,7 @@ import pytest
 from monitor.types import Partition
 from tests.chaos.compare import Verdict, judge
 from tests.chaos.expected import Expected, expect
-from tests.chaos.feed import SIZE, STREAMS, Fleet, Message, Stream
+from tests.chaos.feed import SIZE, START, STEP, STREAMS, Fleet, Message, Stream
 from tests.chaos.logs import Entry
 from tests.chaos.producer import HEADER
 
@@ -141,3 +141,13 @@ def test_what_was_acknowledged_and_is_not_there_is_lost() -> None:
     messages = sent(100)
     kept = [message for message in messages.values() if message.number != 50]
     assert expect(written(kept), messages, set(messages), DETECTORS).lost == {50}
+
+
+def test_behind_a_gap_a_window_waits_for_one_more_step() -> None:
+    steps = [0, 1, 2, 4, 5, 6, 9, 10]
+    made = [Message(n, "samples", "s", 0, step, "good", b"") for n, step in enumerate(steps)]
+    for count, windows in ((4, [2, 3]), (5, [2, 3]), (6, [2, 3, 6, 7]), (8, [2, 3, 6, 7])):
+        some = {message.number: message for message in made[:count]}
+        found = expect(written(list(some.values())), some, set(some), DETECTORS)
+        ends = [START + step * STEP for step in windows]
+        assert list(found.scores) == [f"samples/s/online_iforest/{end!r}" for end in ends]

@@ -97,7 +97,10 @@ class Trial:
         configs, clocks = [], []
         for number in range(self.plan.members):
             polls = scenario.polls[number % len(scenario.polls)]
-            config = self._config("chaos", max_poll_records=polls, client_id=f"member-{number}")
+            name = {"client_id": f"member-{number}"}
+            if scenario.named:
+                name["instance"] = f"member-{number}"
+            config = self._config("chaos", max_poll_records=polls, **name)
             file = self.folder / f"member-{number}.yaml"
             configs.append(write_config(file, config))
             clocks.append(file.with_suffix(".clock") if scenario.own_clocks else None)
