@@ -158,9 +158,10 @@ def test_a_password_is_never_an_argument() -> None:
 def test_check_shows_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BROKER_PASSWORD", "hush-hush")
     security = {"protocol": "SASL_PLAINTEXT", "mechanism": "PLAIN", "username": "u"}
-    secret = {**security, "password": "${BROKER_PASSWORD}", "key_password": "also-hush"}
+    secret = {**security, "password": "${BROKER_PASSWORD}"}
     source = {"kafka": {**KAFKA, "security": secret}}
-    file = written(tmp_path / "secret.yaml", plant(tmp_path, source=source))
+    serve = {"login": {"tokens": {"ada": "also-hush-and-long-enough-for-a-token"}}}
+    file = written(tmp_path / "secret.yaml", plant(tmp_path, source=source, serve=serve))
     for options in ([], ["--json"], ["--connect"]):
         found = command("check", file, *options)
         assert "hush" not in found.out + found.err
