@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
@@ -34,7 +35,10 @@ class Log:
 
     def __init__(self, bootstrap: Sequence[str], copies: int) -> None:
         self._bootstrap, self._copies = list(bootstrap), copies
-        self._admin = KafkaAdminClient(bootstrap_servers=self._bootstrap, request_timeout_ms=5000)
+        self._admin = self._new_admin()
+
+    def _new_admin(self) -> KafkaAdminClient:
+        return KafkaAdminClient(bootstrap_servers=self._bootstrap, request_timeout_ms=5000)
 
     def make_topics(self, topics: Topics, partitions: int) -> None:
         """Those that are read, and those that each of the two runs writes."""
@@ -81,8 +85,16 @@ class Log:
         try:
             found = self._admin.list_group_offsets(group)[group]
         except KafkaError:
+            self._renew()
             return {}
         return {Partition(*tp): known.offset for tp, known in found.items() if known.offset >= 0}
+
+    def _renew(self) -> None:
+        """The client remembers who a group's coordinator was, also where that is another now."""
+        with suppress(KafkaError):
+            renewed = self._new_admin()
+            self._admin.close()
+            self._admin = renewed
 
     def close(self) -> None:
         self._admin.close()

@@ -150,11 +150,6 @@ class Crew:
                 self.past.append(member)
                 self.members[place] = self._new(place)
 
-    def hold_all(self, partitions: int) -> bool:
-        """Whether those that are alive share all partitions, and each holds some."""
-        held = [member.held for member in self.alive]
-        return all(held) and len(set().union(*held)) == partitions == sum(map(len, held))
-
     def dismiss(self) -> None:
         """End all in good order."""
         for member in self.members:

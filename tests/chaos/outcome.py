@@ -43,7 +43,7 @@ class Plan:
     seconds: float
     seed: int
     members: int = 3
-    speed: float = 10.0
+    speed: float = 8.0
 
 
 @dataclass

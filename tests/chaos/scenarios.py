@@ -43,7 +43,7 @@ class Scenario:
 
     about: str
     troubles: tuple[tuple[float, Trouble], ...]
-    pause: float = 2.0
+    pause: float = 1.5
     deliveries: tuple[Delivery, ...] = DELIVERIES
     nodes: Literal[1, 3] = 1
     detector: str = "mahalanobis"
@@ -77,7 +77,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     ),
     "freeze": Scenario(
         "SIGSTOP for longer than the session, then SIGCONT",
-        ((2, Freeze()), (2, Kill())),
+        ((2, Freeze()), (3, Kill())),
     ),
     "broker": Scenario(
         "the broker is killed and comes back on its log",
@@ -118,5 +118,6 @@ SCENARIOS: Mapping[str, Scenario] = {
         ((3, Kill()), (1, KillAll())),
         detector="conv_ae",
         polls=(3, 40, 500),
+        deliveries=("exactly_once",),
     ),
 }
