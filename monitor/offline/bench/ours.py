@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 
 from monitor.connect.sinks import AtLeastOnce
-from monitor.errors import StateError
 from monitor.offline.bench.measure import Work
 from monitor.offline.bench.naive import QUANTILE, REMEMBERED
 from monitor.offline.bench.workload import LENGTH, PARTITION, RATE, STREAM, Workload
@@ -20,8 +19,8 @@ from monitor.serve.metrics import Exposition
 from monitor.settings import Config
 from monitor.stream.features import statistics
 from monitor.stream.lane import LaneState
-from monitor.types import Owner, Partition, Record, Result, State
-from monitor.wiring import build_middle
+from monitor.types import Owner, Partition, Record, Result
+from monitor.wiring import ForgetfulSnapshots, build_middle
 
 NAME = "bench"
 NETS = ("conv_ae", "deep_svdd")
@@ -106,22 +105,6 @@ class Newest:
         pass
 
 
-class NoSnapshots:
-    """Snapshots are rare in the product, a minute apart, and left out here."""
-
-    def save(self, partition: Partition, offset: int, state: State) -> None:
-        pass
-
-    def offsets(self, partition: Partition) -> Sequence[int]:
-        return ()
-
-    def load(self, partition: Partition, offset: int) -> State:
-        raise StateError(f"no snapshot of {partition} at {offset}: none is kept")
-
-    def close(self) -> None:
-        pass
-
-
 class Ours:
     """The product with model calls of `chunk` windows; a side of a comparison.
 
@@ -137,7 +120,9 @@ class Ours:
         self.feed, self.newest = Feed(chunk), Newest(KEPT)
         delivery = AtLeastOnce([self.newest], self.feed)
         pace = Pace(math.inf, math.inf, math.inf)
-        self.runner = Runner(self.feed, self.pipeline, delivery, NoSnapshots(), time.time, pace)
+        self.runner = Runner(
+            self.feed, self.pipeline, delivery, ForgetfulSnapshots(), time.time, pace
+        )
         self.runner.timings, self.runner.models = middle.timings, middle.models
         self.runner.start()
         self._page = Exposition(lambda: self.runner.view, max(workload.sensors, 1000))
