@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from monitor.arrays import fingerprint, put_under, to_bytes, under
 from monitor.detect import build, view_of
-from monitor.errors import ModelError
+from monitor.errors import ConfigError, ModelError
 from monitor.stream.features import STATISTICS, scale, statistics
 from monitor.types import Array, Detector, Explainer, Manifest, State
 
@@ -155,7 +155,12 @@ def restored(
         found = state.get(key)
         if found is None or found.shape != shape or found.dtype != np.float32:
             raise ModelError(f"model {manifest.name!r}: array {key!r} is not float32 {shape}")
-    built = build(detector, view_shape(detector, manifest.shape), **manifest.params)
+        if not np.isfinite(found).all() or (found[..., 1, :] <= 0).any():
+            raise ModelError(f"model {manifest.name!r}: array {key!r} holds a scale that is none")
+    try:
+        built = build(detector, view_shape(detector, manifest.shape), **manifest.params)
+    except ConfigError as error:
+        raise ModelError(f"model {manifest.name!r}: its parameters do not fit: {error}") from error
     built.restore(under("detector", state))
     return Model(manifest, state, built, chunk=chunk, backend=backend)
 

@@ -51,7 +51,11 @@ def read(folder: Path) -> tuple[Manifest, State]:
         state = from_bytes(path.read_bytes())
     except (OSError, StateError) as error:
         raise ModelError(f"{path}: cannot be read: {error}") from error
-    if identity(manifest, state) != manifest.fingerprint:
+    try:
+        found = identity(manifest, state)
+    except RecursionError as error:
+        raise ModelError(f"{folder / MANIFEST}: params: nested too deeply") from error
+    if found != manifest.fingerprint:
         raise ModelError(
             f"{folder}: does not have the fingerprint {manifest.fingerprint!r} that its manifest "
             "names: a file is damaged or was changed; train again or take another version"
@@ -64,7 +68,7 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST
     try:
         content = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{path}: cannot be read: {error}") from error
     found = content.get("format") if isinstance(content, dict) else None
     if found != FORMAT:

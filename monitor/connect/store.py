@@ -143,7 +143,7 @@ def _aliases(folder: Path) -> Mapping[str, int]:
     path = folder / ALIASES
     try:
         found = json.loads(path.read_bytes()) if path.exists() else {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{path}: cannot be read: {error}") from error
     if not isinstance(found, dict) or not all(isinstance(v, int) for v in found.values()):
         raise ModelError(f"{path}: not a mapping of aliases to version numbers")

@@ -20,6 +20,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from monitor.errors import ConfigError
 
+MOST_WEIGHTS = 100_000_000
 _STRIDES = {1: 4, 2: 2}
 _CONVOLUTIONS: dict[int, type[nn.Conv1d | nn.Conv2d]] = {1: nn.Conv1d, 2: nn.Conv2d}
 _TRANSPOSED: dict[int, type[nn.ConvTranspose1d | nn.ConvTranspose2d]] = {
@@ -93,6 +94,19 @@ def check_shape(shape: Sequence[int]) -> tuple[int, ...]:
             "samples) and (channels, height, width) with at least 4 samples or pixels a side"
         )
     return tuple(int(side) for side in shape)
+
+
+def check_weights(shape: tuple[int, ...], widths: Sequence[int], latent: int) -> None:
+    """Raises ConfigError for an encoder of over MOST_WEIGHTS, before memory is taken for it."""
+    sides, unit = shape[1:], _STRIDES[len(shape) - 1]
+    kernel = (2 * unit) ** len(sides)
+    stages = sum(kernel * before * width for before, width in pairwise((shape[0], *widths)))
+    count = stages + latent * math.prod(_innermost(_padded(sides, len(widths)), widths))
+    if count > MOST_WEIGHTS:
+        raise ConfigError(
+            f"widths {tuple(widths)} and latent {latent} for examples {shape} make {count} weights; "
+            f"at most {MOST_WEIGHTS} are valid: take smaller ones"
+        )
 
 
 def encoder(shape: tuple[int, ...], widths: Sequence[int], latent: int) -> nn.Sequential:

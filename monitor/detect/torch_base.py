@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from monitor.detect import onnx_backend
-from monitor.detect.nets import Distance, Residual, check_shape
+from monitor.detect.nets import Distance, Residual, check_shape, check_weights
 from monitor.detect.training import one_thread, whole_number
 from monitor.errors import ConfigError, ModelError
 from monitor.types import Array, State
@@ -45,6 +45,7 @@ class NetDetector:
         self.shape: tuple[int, ...] = check_shape(shape)
         self.widths = _checked_widths(widths)
         whole_number("latent", latent, 1, 4096)
+        check_weights(self.shape, self.widths, latent)
         self.latent = latent
         self.show_progress = False
         self.metrics: dict[str, float] = {}
