@@ -17,6 +17,7 @@ MOST_CHARACTERS = 1_000_000
 MOST_VALUES = 50_000
 # Nobody writes a longer number; YAML 1.1 has a kind (1:59:59) that takes quadratic time to read.
 _LONGEST_NUMBER = 100
+_DEEPEST = 100
 
 
 def read_yaml(text: str, name: str) -> Any:
@@ -43,6 +44,12 @@ class _Loader(yaml.SafeLoader):
         super().__init__(stream)
         self._sizes: dict[int, int] = {}
 
+    def fetch_flow_collection_start(self, token: type[yaml.Token]) -> None:
+        """Brackets in brackets take quadratic time to scan."""
+        if self.flow_level >= _DEEPEST:
+            raise RecursionError
+        super().fetch_flow_collection_start(token)
+
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         alias = self.check_event(yaml.AliasEvent)
         node = super().compose_node(parent, index)
@@ -62,7 +69,7 @@ class _Loader(yaml.SafeLoader):
             raise _fault("a number that is too long", node)
         try:
             value = super().construct_object(node, deep)
-        except (ValueError, OverflowError):
+        except (ValueError, OverflowError, LookupError, AttributeError):  # of !!bool, !!timestamp
             raise _fault(f"looks like a value of type {kind} but is none", node) from None
         if isinstance(value, str) and not _is_unicode(value):
             raise _fault("half of a surrogate pair", node)

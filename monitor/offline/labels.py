@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from monitor.connect.recording.reading import Recording
+from monitor.connect.recording.table import check_distinct
 from monitor.connect.recording.times import time_of
 from monitor.errors import ConfigError
 from monitor.settings import WindowConfig
@@ -85,9 +86,10 @@ def read_labels(path: Path) -> list[Event]:
     """
     try:
         frame = _json_lines(path) if path.suffix.lower() == ".jsonl" else _csv(path)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
     frame.columns = frame.columns.map(lambda name: str(name).strip())
+    check_distinct(path, frame)
     if missing := [name for name in COLUMNS if name not in frame.columns]:
         raise ConfigError(
             f"{path}: has no column {', '.join(map(repr, missing))}; labels need sensor, start, "
@@ -97,7 +99,9 @@ def read_labels(path: Path) -> list[Event]:
 
 
 def _csv(path: Path) -> pd.DataFrame:
-    return pd.read_csv(path, dtype={"sensor": str, "kind": str}, encoding="utf-8-sig")
+    return pd.read_csv(
+        path, dtype={"sensor": str, "kind": str}, encoding="utf-8-sig", compression=None
+    )
 
 
 def _json_lines(path: Path) -> pd.DataFrame:
@@ -108,12 +112,12 @@ def _json_lines(path: Path) -> pd.DataFrame:
 
 
 def _events(path: Path, frame: pd.DataFrame) -> list[Event]:
-    start, end = (time_of(path, frame, name) for name in ("start", "end"))
+    start, end = time_of(path, frame, "start"), time_of(path, frame, "end")
     unnamed, backwards = frame["sensor"].isna().to_numpy(), end < start
     for bad, what in ((unnamed, "names no sensor"), (backwards, "ends before it starts")):
         if bad.any():
             raise ConfigError(f"{path}: data row {int(np.argmax(bad)) + 1}: {what}")
-    kinds = frame["kind"].fillna("") if "kind" in frame else [""] * len(frame)
+    kinds = frame["kind"].fillna("").astype(str) if "kind" in frame else [""] * len(frame)
     sensors = frame["sensor"].astype(str)
     rows = zip(sensors, start.tolist(), end.tolist(), kinds, strict=True)
     return [Event(*row) for row in rows]

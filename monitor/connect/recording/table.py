@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,6 +23,16 @@ from monitor.types import Array
 LABELS = ("anomaly", "label")
 SENSOR = "sensor"
 DELIMITERS = (",", ";", "\t")
+# What numpy and pandas raise, besides ValueError, for files that are damaged.
+_DAMAGED = (
+    EOFError,
+    MemoryError,
+    OverflowError,
+    RecursionError,
+    SyntaxError,
+    TokenError,
+    TypeError,
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,17 +76,25 @@ def read_frame(path: Path) -> pd.DataFrame:
         )
     with _told(path):
         frame = readers[suffix](path)
+    check_distinct(path, frame)
     if not len(frame):
         raise ConfigError(f"{path}: holds no rows")
     return frame
+
+
+def check_distinct(path: Path, frame: pd.DataFrame) -> None:
+    """Raises ConfigError where two columns have one name."""
+    if twice := frame.columns[frame.columns.duplicated()].tolist():
+        raise ConfigError(f"{path}: two of its columns are called {twice[0]!r}")
 
 
 @contextmanager
 def _told(path: Path) -> Iterator[None]:
     try:
         yield
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise ConfigError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
+    except (OSError, ValueError, pa.ArrowException, *_DAMAGED) as error:
+        why = " ".join(str(error).split()) or type(error).__name__
+        raise ConfigError(f"{path}: cannot be read: {why[:300]}") from error
 
 
 def _csv(path: Path) -> pd.DataFrame:
@@ -96,7 +116,8 @@ def _parquet(path: Path) -> pd.DataFrame:
 
 def _array(path: Path, window: WindowConfig) -> Table:
     """`(C, n)` or `(n, C)`, or `(n,)` of one channel; time starts at 0 and runs at the rate."""
-    data = np.load(path, allow_pickle=False)
+    # Not read but mapped: what a damaged head claims takes no memory. Nor is an archive opened.
+    data: NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
     count = len(window.channels)
     if not isinstance(data, np.ndarray) or data.dtype.kind not in "fiu" or not data.size:
         raise ConfigError(f"{path}: holds no array of numbers")
@@ -109,7 +130,7 @@ def _array(path: Path, window: WindowConfig) -> Table:
         )
     data = data if data.shape[0] == count else data.T
     time = np.arange(data.shape[1]) / window.rate
-    return Table(time, np.ascontiguousarray(data, np.float32), tuple(window.channels))
+    return Table(time, _float32(data), tuple(window.channels))
 
 
 def _table(path: Path, frame: pd.DataFrame, window: WindowConfig, time_column: str | None) -> Table:
@@ -121,7 +142,7 @@ def _table(path: Path, frame: pd.DataFrame, window: WindowConfig, time_column: s
             f"{', '.join(map(str, frame.columns))}"
         )
     time = time_of(path, frame.drop(columns=list(channels)), time_column)
-    data = np.stack([_numbers(path, frame[name]).astype(np.float32) for name in channels])
+    data = np.stack([_float32(_numbers(path, frame[name])) for name in channels])
     return Table(time, data, channels, _labels(path, frame), _sensors(path, frame))
 
 
@@ -134,7 +155,14 @@ def _numbers(path: Path, column: pd.Series[float]) -> NDArray[np.float64]:
             f"{path}: column {column.name!r}, data row {bad[0] + 1}: "
             f"{str(column.iloc[bad[0]])[:60]!r} is not a number"
         )
-    return found.to_numpy(np.float64, na_value=np.nan)
+    with np.errstate(invalid="ignore"):  # a NaN may be of the kind that signals
+        return found.to_numpy(np.float64, na_value=np.nan)
+
+
+def _float32(values: NDArray[Any]) -> Array:
+    """What is too large for it becomes infinite."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.array(values, np.float32, order="C")
 
 
 def _labels(path: Path, frame: pd.DataFrame) -> NDArray[np.int8] | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -49,16 +51,28 @@ def _seconds(column: pd.Series[str], *, expected: bool) -> NDArray[np.float64] |
     if pd.api.types.is_bool_dtype(column) or column.isna().all():
         return None
     if pd.api.types.is_numeric_dtype(column):
-        return _epoch(column.to_numpy(np.float64, na_value=np.nan), expected=expected)
+        with np.errstate(invalid="ignore"):  # a NaN may be of the kind that signals
+            numbers = column.to_numpy(np.float64, na_value=np.nan)
+        return _epoch(numbers, expected=expected)
+    if not pd.api.types.is_datetime64_any_dtype(column) and not _may_be_dates(column):
+        return None
     dates = pd.to_datetime(column, utc=True, errors="coerce", format="ISO8601")
     if dates.isna().mean() > 0.5:
         return None
-    nanoseconds = dates.dt.as_unit("ns").to_numpy("datetime64[ns]").astype(np.int64)
-    return np.where(dates.isna(), np.nan, nanoseconds / 1e9)
+    try:  # not in nanoseconds, which end in the years 1677 and 2262
+        microseconds = dates.dt.as_unit("us").to_numpy("datetime64[us]").astype(np.int64)
+    except pd.errors.OutOfBoundsDatetime:
+        return None
+    return np.where(dates.isna(), np.nan, microseconds / 1e6)
+
+
+def _may_be_dates(column: pd.Series[str]) -> bool:
+    """Whether all cells are text, or dates as Parquet has them; pandas stumbles over others."""
+    return all(isinstance(cell, str | date) for cell in column[column.notna()])
 
 
 def _epoch(values: NDArray[np.float64], *, expected: bool) -> NDArray[np.float64] | None:
     middle = abs(float(np.nanmedian(values)))
-    if not expected and middle < EARLIEST:
+    if not math.isfinite(middle) or (not expected and middle < EARLIEST):
         return None
     return values / next(unit for limit, unit in _PER_SECOND if middle < limit)
