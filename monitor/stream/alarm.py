@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.compiled import compiled
+from monitor.errors import StateError
 from monitor.settings import AlertConfig
-from monitor.stream.columns import Column, Columns
+from monitor.stream.columns import TIMES, Column, Columns
 from monitor.types import Array, Severity, Slots, State
 
 NOTHING, RAISED, ESCALATED, RESOLVED = 0, 1, 2, 3
@@ -45,11 +46,11 @@ class Alarm:
         self._levels = np.array(levels, np.float64)
         self._rows = Columns(
             history=Column("u8"),
-            quiet=Column("i8"),
+            quiet=Column("i8", (), 0, (0, 2**62)),
             firing=Column("?"),
-            opened=Column("f8", (), np.nan),
-            severity=Column("i1"),
-            rest_until=Column("f8", (), -np.inf),
+            opened=Column("f8", (), np.nan, TIMES),
+            severity=Column("i1", (), 0, (0, len(SEVERITIES) - 1)),
+            rest_until=Column("f8", (), -np.inf, TIMES),
         )
 
     def firing(self, slots: Slots) -> NDArray[np.bool_]:
@@ -82,7 +83,10 @@ class Alarm:
         return self._rows.state()
 
     def restore(self, state: State) -> None:
-        self._rows.restore(state)
+        rows = self._rows.restored(state)
+        if np.isnan(rows["opened"][rows["firing"]]).any():
+            raise StateError("an alert is open that was never opened")
+        self._rows = rows
 
 
 MEMORY: Sequence[str] = ("history", "quiet", "firing", "opened", "severity", "rest_until")

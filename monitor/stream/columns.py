@@ -10,13 +10,19 @@ from numpy.typing import NDArray
 from monitor.errors import StateError
 from monitor.types import Slots, State
 
+# Of samples, with what windows and time-outs add to them; nobody lives to see the last one.
+TIMES = (-1e15, 1e15)
+
 
 class Column(NamedTuple):
-    """What one row holds, and what a new row starts with."""
+    """What one row holds, and what a new row starts with. With `bounds` a restored row holds what
+    it started with, or numbers from the first to the second.
+    """
 
     dtype: str
     shape: tuple[int, ...] = ()
     fill: float | int | bool = 0
+    bounds: tuple[float, float] | None = None
 
 
 class Columns:
@@ -51,8 +57,16 @@ class Columns:
         """A copy of the rows in use."""
         return {name: array[: self.rows].copy() for name, array in self._arrays.items()}
 
+    def restored(self, state: State) -> Columns:
+        """Others of the same kind with what `state` gave; see `restore`."""
+        made = Columns(**self._columns)
+        made.restore(state)
+        return made
+
     def restore(self, state: State) -> None:
-        """Take over what `state` gave. Raises StateError where names, shapes or types differ."""
+        """Take over what `state` gave. Raises StateError where names, shapes or types differ, or
+        numbers are out of bounds.
+        """
         if state.keys() != self._columns.keys():
             raise StateError(f"holds {sorted(state)}, expected {sorted(self._columns)}")
         rows = {len(array) if array.ndim else -1 for array in state.values()}
@@ -82,3 +96,10 @@ def _check(name: str, array: NDArray[Any], column: Column) -> None:
             f"{name} is {array.dtype} with rows {array.shape[1:]}, "
             f"expected {np.dtype(column.dtype)} with rows {column.shape}"
         )
+    if column.bounds is None:
+        return
+    low, high = column.bounds
+    fresh = np.isnan(array) if column.fill != column.fill else array == column.fill
+    odd = array[~(fresh | ((array >= low) & (array <= high)))]
+    if len(odd):
+        raise StateError(f"{name} holds {odd[0]}; {low} to {high} are valid")

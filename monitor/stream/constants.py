@@ -96,6 +96,14 @@ class Constants:
         shown = state.get("shown", np.empty(0, np.float32))
         if len(shown) != seen[warming].sum() or shown.dtype != np.float32:
             raise StateError(f"{len(shown)} windows of sensors that warm up do not fit the counts")
+        wanted = {each.shape for each in self.scorers}
+        if len(shown) and not (wanted == {shown.shape[1:]} and np.isfinite(shown).all()):
+            raise StateError(
+                f"windows of sensors that warm up are {shown.shape[1:]}, or not finite"
+            )
+        own = learned.get("own", np.empty((0, 2, 0)))[seen >= max(self.warm_up, 1)]
+        if not (np.isfinite(own).all() and (own[:, 1] > 0).all()):
+            raise StateError("constants that were fitted are not finite, or a scale is not over 0")
         self._learned.restore(learned)
         self._learned.reach(self._given.rows)
         parts = np.split(shown, np.cumsum(seen[warming])[:-1])

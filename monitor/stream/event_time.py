@@ -7,6 +7,7 @@ so that a sensor is ahead only by what it is ahead of the others.
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -24,6 +25,7 @@ FEWEST = 8  # records between two looks at what is usual, or as many as there ar
 FORGOTTEN = 4  # so many looks after its last message a sensor has no vote
 SMOOTHED = 8  # looks over which a shown skew is smoothed
 NEVER = -1
+FINITE = (-1e300, 1e300)
 
 DETAILS = {
     "late": "all its samples are of windows that are closed already",
@@ -77,7 +79,7 @@ class Skew:
         self._most = policy.max_skew
         self._ahead = array("d")
         self._heard = array("q")
-        self._rows = Columns(seconds=Column("f8", (), np.nan), told=Column("?"))
+        self._rows = Columns(seconds=Column("f8", (), np.nan, FINITE), told=Column("?"))
 
     @property
     def seconds(self) -> NDArray[np.float64]:
@@ -129,12 +131,13 @@ class Skew:
         return self._rows.state() | last
 
     def restore(self, state: State) -> None:
-        last = Columns(ahead=Column("f8"), heard=Column("i8"))
+        last = Columns(ahead=Column("f8", (), 0, FINITE), heard=Column("i8", (), NEVER, (0, 2**62)))
         names = set(last.state())
         last.restore({name: array for name, array in state.items() if name in names})
-        self._rows.restore({name: array for name, array in state.items() if name not in names})
-        if last.rows != self._rows.rows:
-            raise StateError(f"skews of {self._rows.rows} sensors, messages of {last.rows}")
+        rows = self._rows.restored({n: array for n, array in state.items() if n not in names})
+        if last.rows != rows.rows:
+            raise StateError(f"skews of {rows.rows} sensors, messages of {last.rows}")
+        self._rows = rows
         self._ahead, self._heard = array("d", last["ahead"]), array("q", last["heard"])
 
     def _reach(self, rows: int) -> None:
@@ -173,8 +176,10 @@ class Usual:
         try:
             self.seconds = float(state["seconds"].item())
             self._began, self._due = (int(offset) for offset in state["records"])
-        except (KeyError, ValueError) as error:
+        except (LookupError, ValueError, TypeError, OverflowError) as error:
             raise StateError(f"what is usual in the partition cannot be read: {error}") from error
+        if not 0.0 <= self.seconds < math.inf:
+            raise StateError(f"samples of the partition are usually {self.seconds} s ahead")
 
     def _look(self, offset: int) -> None:
         if self._began < 0:

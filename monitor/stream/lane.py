@@ -30,6 +30,10 @@ from monitor.view import LaneView
 Number = TypeVar("Number", np.float32, np.float64)
 
 
+class _Part(Stateful, Protocol):
+    def forget(self, slots: Slots) -> None: ...
+
+
 class _Forgetful(Protocol):
     def forget(self, slots: Slots) -> None: ...
 
@@ -183,8 +187,8 @@ class LaneState:
             for threshold in self.thresholds[: len(self.spec.scorers)]:
                 threshold.begin_empty(slot)
 
-    def _parts(self) -> Sequence[tuple[str, Stateful]]:
-        named: list[tuple[str, Stateful]] = [
+    def _parts(self) -> Sequence[tuple[str, _Part]]:
+        named: list[tuple[str, _Part]] = [
             ("windower", self.windower),
             ("skew", self.skew),
             ("silence", self.silence),
@@ -196,15 +200,21 @@ class LaneState:
         online = labels[len(self.spec.scorers) :]
         return named + [(f"online:{d}", o) for d, o in zip(online, self.online, strict=True)]
 
-    def _take(self, name: str, part: Stateful, state: State) -> bool:
+    def _take(self, name: str, part: _Part, state: State) -> bool:
         made = state.get(f"fingerprints/{name}")
         if made is None or bytes(made) != self.spec.fingerprints[name].encode():
             return False
         try:
             part.restore(under(name, state))
+            part.forget(self._nobodys(under(name, state)))
         except (StateError, ModelError, LookupError, TypeError, ValueError):
             return False  # ours raise StateError; a user's detector may raise anything of its own
         return True
+
+    def _nobodys(self, state: State) -> Slots:
+        """Slots of a part's rows that belong to no sensor: a sound snapshot holds nothing there."""
+        rows = max((len(array) for array in state.values() if array.ndim), default=0)
+        return np.setdiff1d(np.arange(rows), self.sensors.live[0])
 
     def _remake(self, lost: Sequence[str]) -> None:
         """A detector that failed half-way through its state starts over."""

@@ -11,6 +11,7 @@ import numpy as np
 from monitor.arrays import put_under, under
 from monitor.errors import DecodeError, StateError
 from monitor.settings import StreamConfig
+from monitor.stream.columns import TIMES
 from monitor.stream.event_time import Skewed, Usual, check_future, check_skew
 from monitor.stream.lane import LaneSpec, LaneState
 from monitor.stream.leaving import Leaving, leaving, next_check
@@ -195,12 +196,14 @@ class PartitionState:
 def _head(state: State) -> tuple[float, list[str]]:
     """The clock and the names of the lanes in a snapshot."""
     try:
-        clock, lanes = state["clock"].item(), json.loads(bytes(state["lanes"]))
-    except (KeyError, ValueError) as error:
+        clock, lanes = float(state["clock"].item()), json.loads(bytes(state["lanes"]))
+    except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise StateError(f"snapshot without clock or lanes: {error}") from error
-    if not isinstance(lanes, list):
-        raise StateError(f"names of lanes are {lanes!r}, not a list")
-    return float(clock), lanes
+    if not isinstance(lanes, list) or not all(isinstance(name, str) for name in lanes):
+        raise StateError(f"names of lanes are {ascii(lanes)[:100]}, not a list of texts")
+    if not (clock == -np.inf or TIMES[0] <= clock <= TIMES[1]):
+        raise StateError(f"the partition's clock is {clock}")
+    return clock, lanes
 
 
 def _first_lanes(streams: Sequence[Stream]) -> Mapping[str, int]:

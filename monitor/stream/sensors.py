@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.errors import StateError
-from monitor.stream.columns import Column, Columns
+from monitor.stream.columns import TIMES, Column, Columns
 from monitor.types import Slots, State
 
 FREE = ""  # in place of a name; no sensor is called so
@@ -26,7 +26,7 @@ class SensorTable:
         self.slots: dict[str, int] = {}
         self._names: list[str] = []
         self._free: list[int] = []  # the lowest last
-        self._heard = Columns(offset=Column("i8", (), -1), clock=Column("f8", (), -np.inf))
+        self._heard = Columns(offset=Column("i8", (), -1), clock=Column("f8", (), -np.inf, TIMES))
         self._shown: tuple[Slots, tuple[str, ...]] | None = None
 
     def __len__(self) -> int:
@@ -118,7 +118,8 @@ class SensorTable:
 def _names_in(state: State) -> list[str]:
     try:
         names = json.loads(bytes(state["names"]))
-    except (KeyError, ValueError) as error:
+        json.dumps(names, ensure_ascii=False).encode()  # half a surrogate pair could not be told
+    except (KeyError, ValueError, RecursionError) as error:
         raise StateError(f"names of sensors cannot be read: {error}") from error
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise StateError("names of sensors are not a list of strings")

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.compiled import compiled
-from monitor.stream.columns import Column, Columns
+from monitor.stream.columns import TIMES, Column, Columns
 from monitor.types import Slots, State
 
 Times = NDArray[np.float64]
@@ -42,10 +42,10 @@ class Silence:
     def __init__(self, timeout: float | None) -> None:
         self.timeout = np.inf if timeout is None else timeout
         self._rows = Columns(
-            last=Column("f8", (), -np.inf),
-            heard=Column("f8", (), -np.inf),
-            opened=Column("f8", (), np.nan),
-            before=Column("f8", (), -np.inf),
+            last=Column("f8", (), -np.inf, TIMES),
+            heard=Column("f8", (), -np.inf, TIMES),
+            opened=Column("f8", (), np.nan, TIMES),
+            before=Column("f8", (), -np.inf, TIMES),
         )
         # No sensor can become silent before this time; a lower bound, found again where passed.
         self._due = np.full(1, -np.inf)

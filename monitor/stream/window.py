@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.compiled import compiled
+from monitor.errors import StateError
 from monitor.settings import EventTime, WindowConfig
 from monitor.stream import grid
 from monitor.stream.columns import Column, Columns
@@ -66,15 +67,16 @@ class Windower:
         ring = (channels, 1 if whole else capacity)
         self._room = max(64, 2 * grid.most_per_column(self._grid, capacity))
         nothing = int(grid.NOTHING)
+        places = (-(2**60), 2**60)  # of the grid; no time reaches its ends
         self._rows = Columns(
             values=Column("f4", ring),
             known=Column("?", ring),
-            base=Column("i8", (), nothing),
-            first=Column("i8", (), nothing),
-            newest=Column("i8", (channels,), nothing),
+            base=Column("i8", (), nothing, places),
+            first=Column("i8", (), nothing, places),
+            newest=Column("i8", (channels,), nothing, places),
             present=Column("i8"),
             carry=Column("f4", (channels,)),
-            carry_at=Column("i8", (channels,), nothing),
+            carry_at=Column("i8", (channels,), nothing, places),
         )
 
     def push(self, slots: Sequence[int], samples: Sequence[Samples]) -> Windows:
@@ -97,7 +99,14 @@ class Windower:
         return self._rows.state()
 
     def restore(self, state: State) -> None:
-        self._rows.restore(state)
+        """Take over what `state` gave. Raises StateError for what no samples lead to: the
+        kernel would not come to an end with it.
+        """
+        rows = self._rows.restored(state)
+        rings = grid.Rings(*(rows[name] for name in grid.Rings._fields))
+        if not grid.sound(rings, self._grid):
+            raise StateError("samples of windows do not fit together")
+        self._rows = rows
 
     def _count(self, counts: NDArray[np.int64]) -> list[tuple[int, str]]:
         """Add up what the runs caused, and find those that are dead letters: all their samples had

@@ -27,7 +27,8 @@ log = structlog.get_logger("monitor")
 FORMAT = 1
 INDEX = 0
 _KIND = "snapshot"
-_MOST_PIECES = 1_000_000
+_MOST_PIECES = 20_000  # 10 GB
+_END = 2**63
 
 
 class Log(Protocol):
@@ -131,7 +132,7 @@ class Index:
 
     def _take(self, entry: Entry) -> None:
         found = _parsed(entry)
-        if found is None or found.group != self._group:
+        if found is None or found.group != self._group or found.place >= self._topic.partitions:
             return
         if entry.value is None:
             self._known.get(found.partition, {}).pop(found.key, None)
@@ -166,7 +167,13 @@ def _parsed(entry: Entry) -> Generation | None:
             format=int(told.get("format", 0)),
             at=entry.offset,
         )
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         log.warning("not an entry of the snapshots' index", at=entry.offset, why=str(error))
         return None
-    return found if found.pieces <= _MOST_PIECES else None
+    return found if _possible(found) else None
+
+
+def _possible(found: Generation) -> bool:
+    """Whether its numbers are such as a log has."""
+    numbers = (found.partition.number, found.offset, found.number, found.place, found.pieces)
+    return all(0 <= each < _END for each in numbers) and found.pieces <= _MOST_PIECES

@@ -27,6 +27,7 @@ from monitor.types import Partition, State
 log = structlog.get_logger("monitor")
 
 PIECE = 512 * 1024
+_MOST_SQUEEZED = 255  # times: a property of the format
 
 
 class TopicSnapshots:
@@ -134,7 +135,7 @@ class TopicSnapshots:
         if (len(body), hashlib.sha256(body).hexdigest()) != (found.size, found.sha256):
             raise StateError(f"{what}: {len(body)} of {found.size} bytes, or the checksum differs")
         try:
-            return from_bytes(lz4.frame.decompress(body))
+            return from_bytes(_inflated(body))
         except RuntimeError as error:
             raise StateError(f"{what}: {error}") from error
 
@@ -171,3 +172,15 @@ class TopicSnapshots:
             self._topic.write(each.erased())
             self._index.drop(each)
             self._aside.discard(each.key)
+
+
+def _inflated(body: bytes) -> bytes:
+    """The block that a body was made of. Raises RuntimeError for what LZ4 cannot have made.
+
+    The head says how large the block is, and room for that is made at once: so a head that claims
+    more than LZ4 can squeeze into the body is not believed.
+    """
+    claimed = lz4.frame.get_frame_info(body)["content_size"]
+    if claimed > _MOST_SQUEEZED * len(body):
+        raise RuntimeError(f"{len(body)} bytes cannot hold {claimed}")
+    return bytes(lz4.frame.decompress(body))
