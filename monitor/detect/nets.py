@@ -104,8 +104,8 @@ def check_weights(shape: tuple[int, ...], widths: Sequence[int], latent: int) ->
     count = stages + latent * math.prod(_innermost(_padded(sides, len(widths)), widths))
     if count > MOST_WEIGHTS:
         raise ConfigError(
-            f"widths {tuple(widths)} and latent {latent} for examples {shape} make {count} weights; "
-            f"at most {MOST_WEIGHTS} are valid: take smaller ones"
+            f"widths {tuple(widths)} and latent {latent} for examples {shape} make {count} "
+            f"weights; at most {MOST_WEIGHTS} are valid: take smaller ones"
         )
 
 
