@@ -11,10 +11,11 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import median_high
 from typing import Annotated
 
 import typer
@@ -101,7 +102,8 @@ def _broker(directory: Path) -> Iterator[Broker]:
         admin = KafkaAdminClient(bootstrap_servers=broker.address)
         # What was read is of no use: the disk must not fill up.
         kept = {"retention.bytes": str(256 << 20), "segment.bytes": str(64 << 20)}
-        admin.create_topics([NewTopic(setting.TOPIC, 4, 1, topic_configs=kept)])
+        names = (setting.TOPIC, setting.ALERTS, setting.SCORES)
+        admin.create_topics([NewTopic(name, 4, 1, topic_configs=kept) for name in names])
         admin.close()
         yield broker
     finally:
@@ -162,13 +164,21 @@ def _figures(used: list[Usage], load: Load, shown: set[str]) -> Found:
         resident_first=round(first.resident, 1),
         resident_last=round(last.resident, 1),
         growth=round(growth(after), 5),
-        files=(first.files, max(each.files for each in after)),
-        threads=(first.threads, max(each.threads for each in after)),
+        files=_ends([each.files for each in after]),
+        threads=_ends([each.threads for each in after]),
         sensors_ever=load.population.ever,
         sensors_remembered=(first.sensors, max(each.sensors for each in after)),
         series=(first.series, max(each.series for each in after)),
         gone_still_shown=sum(int(name.split("-")[1]) < gone for name in shown),
     )
+
+
+def _ends(numbers: Sequence[int]) -> tuple[int, int]:
+    """The usual number in the first tenth and in the last: a file that is just being written, or a
+    browser that is just asking, is no growth.
+    """
+    count = max(3, len(numbers) // 10)
+    return int(median_high(numbers[:count])), int(median_high(numbers[-count:]))
 
 
 def _table(found: Found) -> Table:

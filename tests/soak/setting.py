@@ -12,13 +12,15 @@ from monitor.connect.recording.reading import Recording
 from monitor.offline.train import train
 from tests.soak.load import CHANNELS, LENGTH, RATE, START
 
-TOPIC = "machines"
+TOPIC, ALERTS, SCORES = "machines", "soak.alerts", "soak.scores"
 STAY = 60.0  # seconds of event time that a machine stays
 _SMALL = {"epochs": 2, "widths": [8, 16], "latent": 8}
 
 
-def settings(address: str, folder: Path) -> dict[str, Any]:
-    """Deep, statistical and learning detectors; who leaves is soon forgotten."""
+def settings(address: str, folder: Path, remembered: int = 256) -> dict[str, Any]:
+    """Deep, statistical and learning detectors; who leaves is soon forgotten. `remembered` scores
+    make a threshold.
+    """
     use = [
         {"detector": "conv_ae:machines@production", "params": _SMALL},
         "mahalanobis:machines@production",
@@ -34,12 +36,12 @@ def settings(address: str, folder: Path) -> dict[str, Any]:
                 "topics": [TOPIC],
                 "window": {**window, "length": f"{LENGTH}s"},
                 "models": [{"use": use}],
-                "threshold": {"window": 256},
+                "threshold": {"window": remembered},
                 "alert": {"silence": f"{STAY / 6}s"},
                 "limits": {"sensor_ttl": f"{STAY / 2}s"},
             }
         },
-        "sinks": [{"kafka": {"alerts": "soak.alerts", "scores": "soak.scores"}}],
+        "sinks": [{"kafka": {"alerts": ALERTS, "scores": SCORES}}],
         "serve": {"port": 0, "max_sensors": 100},
     }
 
