@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 
 from kafka import KafkaProducer
@@ -42,7 +43,7 @@ class Producer:
             delivery_timeout_ms=120_000,
         )
         self._enough = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="producer")
+        self._thread = threading.Thread(target=self._run, name="producer", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
@@ -53,6 +54,12 @@ class Producer:
         self._thread.join()
         self._producer.flush(timeout=130)
         self._producer.close()
+
+    def abandon(self) -> None:
+        """Send no more, and wait for nothing: a broker may be away."""
+        self._enough.set()
+        with suppress(KafkaError):
+            self._producer.close(timeout=1)
 
     def ends(self) -> dict[Partition, int]:
         """What is acknowledged of each partition, as the offset that follows."""

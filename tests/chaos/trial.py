@@ -147,7 +147,8 @@ class Trial:
         ends = self.log.ends(self.topics.read(stream) for stream in STREAMS)
         until = time.monotonic() + DRAIN
         while not watch.reached(ends) and time.monotonic() < until:
-            crew.refill()
+            if not crew.alive:
+                crew.refill()
             self._told(f"draining, {watch.behind(ends)} records behind")
             time.sleep(0.2)
         if behind := watch.behind(ends):
@@ -200,5 +201,7 @@ def _flowing(producer: Producer) -> Iterator[None]:
     producer.start()
     try:
         yield
-    finally:
-        producer.stop()
+    except BaseException:
+        producer.abandon()
+        raise
+    producer.stop()
