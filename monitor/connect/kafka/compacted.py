@@ -15,6 +15,7 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition, errors
 
 from monitor.connect.kafka.admin import TopicFacts, compacted_topic
 from monitor.connect.kafka.client import connection, said
+from monitor.connect.kafka.odd_headers import tolerate_odd_headers
 from monitor.connect.kafka.outgoing import discard
 from monitor.connect.kafka.reach import reach
 from monitor.connections import Kafka
@@ -74,6 +75,7 @@ class CompactedTopic:
         self._where = f"topic {name} at Kafka {', '.join(broker.bootstrap)}"
         self._timeout = timeout
         self._resting_until = 0.0
+        tolerate_odd_headers()
         reach(broker)
         facts = compacted_topic(broker, name, timeout)
         self.partitions = facts.partitions
