@@ -17,6 +17,7 @@ from tests.chaos.clock import with_own_clock
 from tests.kafka.processes import COMMAND, environment
 
 PATIENCE = 60.0
+RESUMED = "partition resumed"  # one that was taken over behind its beginning
 
 
 class Member:
@@ -122,6 +123,7 @@ class Member:
         told: dict[str, Any] = json.loads(line)
         event = told["event"]
         self.events[event] += 1
+        self.events[RESUMED] += event == "partition assigned" and told["committed"] > 0
         if event == "assigned":
             self.joined = True
             self.held |= set(told["partitions"])

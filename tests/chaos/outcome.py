@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from tests.chaos.compare import Verdict
-from tests.chaos.members import Member
+from tests.chaos.members import RESUMED, Member
 from tests.chaos.scenarios import Scenario
 from tests.chaos.settings import Delivery
 
@@ -20,6 +20,7 @@ _TOLD = frozenset(
         "dead_letter_too_large",
         "failed, will try again",
         "lost",
+        RESUMED,
         "poll_failed",
         "revoked",
         "snapshot damaged, trying an earlier one",

@@ -29,6 +29,7 @@ from tests.kafka.processes import wait_for, write_config
 
 Tell = Callable[[str], None]
 JOIN, DRAIN = 90.0, 120.0
+AT_ONCE = 0.005  # each tenth of a second: about once in 20 s without any progress
 _NUMBERS = itertools.count(1)
 
 
@@ -129,16 +130,19 @@ class Trial:
     def _strike_again_and_again(self, scene: Scene, watch: Watch) -> None:
         weights, troubles = zip(*self.plan.scenario.troubles, strict=True)
         until = time.monotonic() + self.plan.seconds
-        due = time.monotonic()
+        due, progress = time.monotonic(), 0
         while (now := time.monotonic()) < until:
             scene.tick()
             scene.crew.refill()
-            if now >= due:
+            # Mostly there has to be something new to lose: a group that is killed while it is still
+            # starting only starts again.
+            if now >= due and (watch.progress > progress or self._random.random() < AT_ONCE):
                 (trouble,) = self._random.choices(troubles, weights)
                 if trouble.strike(scene):
                     scene.struck[type(trouble).__name__] += 1
                     watch.struck()
                     due = now + self.plan.scenario.pause * self._random.uniform(0.5, 1.5)
+                    progress = watch.progress
                 self._told(f"{until - now:.0f} s, {sum(scene.kills.values())} kills")
             time.sleep(0.1)
 

@@ -47,6 +47,11 @@ class Watch:
         """How many records are not committed yet."""
         return sum(max(0, end - self._committed.get(p, 0)) for p, end in ends.items())
 
+    @property
+    def progress(self) -> int:
+        """How many records the group has committed."""
+        return sum(self._committed.values())
+
     def stop(self) -> None:
         self._enough.set()
         self._thread.join()

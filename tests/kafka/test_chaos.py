@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.chaos.members import RESUMED
 from tests.chaos.outcome import Plan
 from tests.chaos.scenarios import SCENARIOS
 from tests.chaos.settings import DELIVERIES, Delivery
@@ -23,6 +24,7 @@ def test_processes_that_are_killed_write_what_one_quiet_process_writes(
     outcome = Trial(plan, [broker.address], None).run()
     assert outcome.is_good, outcome
     assert sum(outcome.kills.values()) >= 2
+    assert outcome.told[RESUMED] > 0
     assert outcome.scores > 1000
     assert outcome.alerts
     assert outcome.dead_letters
