@@ -426,3 +426,17 @@ def test_gaps_are_counted_with_their_length() -> None:
 def test_a_ready_window_cannot_be_replaced() -> None:
     with pytest.raises(ValueError, match=r"event_time\.duplicate is last, but a ready window"):
         monitored({"input": "windows"}, duplicate="last")
+
+
+def test_a_record_without_a_time_stamp_is_judged_by_the_newest_one_before_it() -> None:
+    running = pipeline()
+    first = [record(i, 1_000.0 + i, [[1.0], [1.0]], "pump") for i in range(3)]
+    running.process(first)
+    for stamp in (0.0, -1.0):
+        far = record(9, 9e9, [[1.0], [1.0]], "other")._replace(time=stamp)
+        assert [r.reason for r in running.process([far]).rejected] == ["future"]
+    assert running.partitions[HERE].clock == 1_002.0
+    again = pipeline()
+    again.open(HERE, running.partitions[HERE].state(), 10)
+    far = record(11, 9e9, [[1.0], [1.0]], "other")._replace(time=0.0)
+    assert [r.reason for r in again.process([far]).rejected] == ["future"]

@@ -58,6 +58,7 @@ class PartitionState:
         self.partition = partition
         self.lanes = [LaneState(spec) for stream in streams for spec in stream.lanes]
         self.clock = -np.inf
+        self.stamped = 0.0  # the newest time stamp of the log: for records that have none
         self.usual = Usual([lane.skew for lane in self.lanes])
         self.next_offset = offset
         self._first = _first_lanes(streams)
@@ -80,7 +81,9 @@ class PartitionState:
         last = size if samples.whole else size - 1
         time = samples.start + last / stream.settings.window.rate
         policy = stream.settings.event_time
-        ahead = time - record.time if record.time > 0 else 0.0
+        stamp = record.time if record.time > 0 else self.stamped
+        self.stamped = max(self.stamped, record.time)
+        ahead = time - stamp if stamp > 0 else 0.0
         if ahead > policy.max_ahead:
             check_future(ahead, record, policy)
         beyond = ahead - self.usual.seconds
@@ -132,6 +135,7 @@ class PartitionState:
         found: State = {
             "format": np.array([FORMAT]),
             "clock": np.array([self.clock]),
+            "stamped": np.array([self.stamped]),
             "lanes": np.frombuffer(names, np.uint8).copy(),
         }
         found |= put_under("usual", self.usual.state())
@@ -146,8 +150,8 @@ class PartitionState:
         """
         if state.get("format", np.zeros(1)).tolist() != [FORMAT]:
             raise StateError(f"snapshot of another format; this version reads {FORMAT}")
-        clock, saved = _head(state)
-        self.clock = clock
+        self.clock, saved = _head(state)
+        self.stamped = _time_in(state, "stamped") if "stamped" in state else 0.0
         self.usual.restore(under("usual", state))
         self._due = self._next_check()
         told = []
@@ -196,14 +200,22 @@ class PartitionState:
 def _head(state: State) -> tuple[float, list[str]]:
     """The clock and the names of the lanes in a snapshot."""
     try:
-        clock, lanes = float(state["clock"].item()), json.loads(bytes(state["lanes"]))
+        lanes = json.loads(bytes(state["lanes"]))
     except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise StateError(f"snapshot without clock or lanes: {error}") from error
     if not isinstance(lanes, list) or not all(isinstance(name, str) for name in lanes):
         raise StateError(f"names of lanes are {ascii(lanes)[:100]}, not a list of texts")
-    if not (clock == -np.inf or TIMES[0] <= clock <= TIMES[1]):
-        raise StateError(f"the partition's clock is {clock}")
-    return clock, lanes
+    return _time_in(state, "clock"), lanes
+
+
+def _time_in(state: State, name: str) -> float:
+    try:
+        time = float(state[name].item())
+    except (KeyError, ValueError, TypeError) as error:
+        raise StateError(f"snapshot without clock or lanes: {name}: {error}") from error
+    if not (time == -np.inf or TIMES[0] <= time <= TIMES[1]):
+        raise StateError(f"the partition's {name} is {time}")
+    return time
 
 
 def _first_lanes(streams: Sequence[Stream]) -> Mapping[str, int]:
