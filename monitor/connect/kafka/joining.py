@@ -13,6 +13,7 @@ from kafka.structs import MemberState
 
 from monitor.connect.kafka.client import connection, said
 from monitor.connect.kafka.handover import Attendant
+from monitor.connect.kafka.inflation import bound_inflation
 from monitor.connect.kafka.odd_headers import tolerate_odd_headers
 from monitor.connections import Kafka
 
@@ -39,6 +40,7 @@ _FETCH = {
 def make_consumer(settings: Kafka, attendant: Attendant) -> KafkaConsumer:
     """A consumer whose hand-overs the attendant serves; KafkaError where no broker lets it in."""
     tolerate_odd_headers()
+    bound_inflation()
     return KafkaConsumer(
         **connection(settings),
         **_FETCH,
