@@ -8,7 +8,7 @@ SECONDS ?= 75
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench chaos soak broker clean
+.PHONY: help setup demo test check bench chaos soak fuzz broker clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
@@ -45,6 +45,10 @@ chaos: $(STAMP) ## processes and brokers in trouble, results compared; SECONDS=6
 soak: SECONDS = 600
 soak: $(STAMP) ## the highest sustainable rate, sensors that come and go: nothing may grow; JSON=file
 	@$(BIN)/python -m tests.soak --seconds $(SECONDS) $(if $(JSON),--json $(JSON)) $(ARGS)
+
+fuzz: PAYLOADS = 1000000
+fuzz: $(STAMP) ## hostile input for every reader; PAYLOADS=1000000 JSON=file
+	@$(BIN)/python -m tests.fuzz --payloads $(PAYLOADS) $(if $(JSON),--json $(JSON)) $(ARGS)
 
 broker: $(STAMP) ## a real Apache Kafka 4.3 on 127.0.0.1:9092 (needs Java 17 and Maven)
 	@$(BIN)/python deploy/broker/broker.py $(ARGS)
