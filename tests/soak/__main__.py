@@ -118,14 +118,20 @@ def _watch(process: Running, load: Load, seconds: float) -> Iterator[Usage]:
         began = time.monotonic()
         while (second := time.monotonic() - began) < seconds:
             used = _look(process, second)
-            if second < seconds * WARM_UP:
-                load.rate *= 1.05 if used.lag < load.rate else 0.9
-            elif used.lag > 2 * load.rate:
-                load.rate *= 0.97
+            load.rate *= _faster(used.lag / load.rate, warming=second < seconds * WARM_UP)
             state = f"{load.rate:,.0f} windows/s, lag {used.lag:,}, {used.resident:,.0f} MiB"
             bar.update(task, description=state)
             yield used
             time.sleep(max(0.0, 1.0 - (time.monotonic() - began - second)))
+
+
+def _faster(behind: float, *, warming: bool) -> float:
+    """By what to change the rate where the process is so many seconds behind: to the highest that
+    it can sustain, and then along with it.
+    """
+    if behind < 1:
+        return 1.1 if warming else 1.01
+    return 1.0 if behind < 3 else 0.8 if warming else 0.97
 
 
 def _look(process: Running, second: float) -> Usage:
