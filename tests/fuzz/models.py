@@ -97,8 +97,8 @@ class Manifests:
     words = _WORDS
     longest = 16_384
 
-    def __init__(self, folder: Path) -> None:
-        self._stored = [_Stored(detector, folder / detector) for detector in DETECTORS]
+    def __init__(self, folder: Path, detectors: Sequence[str] = DETECTORS) -> None:
+        self._stored = [_Stored(detector, folder / detector) for detector in detectors]
 
     def sound(self, draws: Draws) -> bytes:
         place = draws.below(len(self._stored))
@@ -131,8 +131,8 @@ class Weights:
     words = ARRAY_WORDS
     longest = 65_536
 
-    def __init__(self, folder: Path) -> None:
-        self._stored = [_Stored(detector, folder / detector) for detector in DETECTORS]
+    def __init__(self, folder: Path, detectors: Sequence[str] = DETECTORS) -> None:
+        self._stored = [_Stored(detector, folder / detector) for detector in detectors]
 
     def sound(self, draws: Draws) -> bytes:
         place = draws.below(len(self._stored))
