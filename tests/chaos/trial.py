@@ -129,6 +129,7 @@ class Trial:
 
     def _strike_again_and_again(self, scene: Scene, watch: Watch) -> None:
         weights, troubles = zip(*self.plan.scenario.troubles, strict=True)
+        first = list(troubles)  # each of them comes, however short the time
         until = time.monotonic() + self.plan.seconds
         due, progress = time.monotonic(), 0
         while (now := time.monotonic()) < until:
@@ -137,9 +138,10 @@ class Trial:
             # Mostly there has to be something new to lose: a group that is killed while it is still
             # starting only starts again.
             if now >= due and (watch.progress > progress or self._random.random() < AT_ONCE):
-                (trouble,) = self._random.choices(troubles, weights)
+                trouble = first[0] if first else self._random.choices(troubles, weights)[0]
                 if trouble.strike(scene):
                     scene.struck[type(trouble).__name__] += 1
+                    first = first[1:]
                     watch.struck()
                     due = now + self.plan.scenario.pause * self._random.uniform(0.5, 1.5)
                     progress = watch.progress
