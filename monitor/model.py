@@ -61,7 +61,8 @@ class Model:
         self.chunk = chunk
         self.label = manifest.detector.rpartition(":")[2]
         self.shape: tuple[int, ...] = manifest.shape
-        self.calibration = np.asarray(manifest.calibration, np.float32)
+        with np.errstate(over="ignore"):  # a threshold refuses what is not finite
+            self.calibration = np.asarray(manifest.calibration, np.float32)
         self.group: Array = state["group"]
         self._constants: Array = state["constants"]
         self._places = {sensor: place for place, sensor in enumerate(manifest.sensors)}

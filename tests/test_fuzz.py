@@ -220,12 +220,41 @@ def test_a_kind_that_is_a_number_is_read_as_text(tmp_path: Path) -> None:
     assert (event.sensor, event.kind) == ("7", "-9")
 
 
+def test_rows_of_labels_with_more_cells_than_the_header_are_told(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("sensor,start,end\na,1767225600,1767225601,more")
+    with pytest.raises(ConfigError, match="more cells than its header"):
+        read_labels(tmp_path / "x.csv")
+
+
+def test_of_many_columns_only_the_first_are_told(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text(",".join(f"column-{i}" for i in range(500)) + "\n")
+    with pytest.raises(ConfigError, match="and 480 more") as caught:
+        read_labels(tmp_path / "x.csv")
+    assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize("name", ["\0", "a\nb", "n" * 201])
+def test_a_sensor_that_no_message_could_name_is_told(name: str, tmp_path: Path) -> None:
+    columns = {"time": [1767225600.0], "x": [1.0], "y": [1.0], "z": [1.0], "sensor": [name]}
+    pq.write_table(pa.table(columns), tmp_path / "x.parquet")
+    with pytest.raises(ConfigError, match="column 'sensor', data row 1: the sensor's name"):
+        read_recordings([tmp_path / "x.parquet"], STREAM)
+
+
 # Faults that were found in models and snapshots
 
 
 def test_a_net_that_would_fill_the_memory_is_refused_before_it_is_made() -> None:
     with pytest.raises(ConfigError, match="weights; at most 100000000 are valid"):
         build("conv_ae", (4, 100_000), widths=[4096] * 4, latent=4096)
+
+
+def test_weights_that_would_make_scores_negative_are_refused() -> None:
+    state = build("conv_ae", (2, 32)).net.state_dict()
+    arrays = {name: np.asarray(tensor.numpy()) for name, tensor in state.items()}
+    arrays["weight"] = -arrays["weight"]
+    with pytest.raises(ModelError, match="'weight' are negative"):
+        build("conv_ae", (2, 32)).restore(arrays)
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"production": ' + "[" * 100_000])

@@ -16,6 +16,7 @@ from monitor.errors import ConfigError, ModelError
 from monitor.types import Array, State
 
 BACKENDS = ("auto", "torch", "onnx")
+_OF_PARTS = "weight"  # see the heads in nets.py
 
 
 class Program:
@@ -117,3 +118,5 @@ def _check_weights(name: str, found: NDArray[Any], shape: tuple[int, ...]) -> No
         )
     if not np.isfinite(found).all():
         raise ModelError(f"weights {name!r} hold NaN or infinity")
+    if name == _OF_PARTS and (found < 0).any():
+        raise ModelError(f"weights {name!r} are negative, which would make scores negative")

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from monitor.connect.recording.reading import Recording
 from monitor.connect.recording.table import check_distinct
-from monitor.connect.recording.times import time_of
+from monitor.connect.recording.times import time_of, told_columns
 from monitor.errors import ConfigError
 from monitor.settings import WindowConfig
 
@@ -93,15 +93,18 @@ def read_labels(path: Path) -> list[Event]:
     if missing := [name for name in COLUMNS if name not in frame.columns]:
         raise ConfigError(
             f"{path}: has no column {', '.join(map(repr, missing))}; labels need sensor, start, "
-            f"end and may have kind; its columns: {', '.join(frame.columns)}"
+            f"end and may have kind; its columns: {told_columns(frame)}"
         )
     return _events(path, frame) if len(frame) else []
 
 
 def _csv(path: Path) -> pd.DataFrame:
-    return pd.read_csv(
+    frame = pd.read_csv(
         path, dtype={"sensor": str, "kind": str}, encoding="utf-8-sig", compression=None
     )
+    if not isinstance(frame.index, pd.RangeIndex):
+        raise ValueError("its rows have more cells than its header")
+    return frame
 
 
 def _json_lines(path: Path) -> pd.DataFrame:

@@ -129,7 +129,7 @@ class Recordings:
 
     def __init__(self, ending: str, folder: Path) -> None:
         self.name = f"recordings ({ending})"
-        self.longest = 2_048 if ending == "csv" else 16_384
+        self.longest = 1_024 if ending == "csv" else 16_384
         self._file = folder / f"pump.{ending}"
         self._sound: Callable[[Draws], bytes] = {"csv": csv, "npy": npy, "parquet": parquet}[ending]
         self.words = _WORDS[ending]
@@ -151,7 +151,7 @@ class Recordings:
 class Labels:
     """`read_labels` of CSV or JSON lines, and what evaluation makes of the events."""
 
-    longest = 2_048
+    longest = 1_024
 
     def __init__(self, ending: str, folder: Path) -> None:
         self.name = f"labels ({ending})"

@@ -15,9 +15,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from monitor.connect.recording.times import time_of
-from monitor.errors import ConfigError
+from monitor.connect.recording.times import time_of, told_columns
+from monitor.errors import ConfigError, DecodeError
 from monitor.settings import WindowConfig
+from monitor.stream.codec.naming import checked
 from monitor.types import Array
 
 LABELS = ("anomaly", "label")
@@ -138,8 +139,8 @@ def _table(path: Path, frame: pd.DataFrame, window: WindowConfig, time_column: s
     offered = [str(name) for name in frame.columns if str(name).lower() not in LABELS]
     if missing := [name for name in channels if name not in offered]:
         raise ConfigError(
-            f"{path}: has no channel {', '.join(map(repr, missing))}; its columns: "
-            f"{', '.join(map(str, frame.columns))}"
+            f"{path}: has no channel {', '.join(map(repr, missing[:20]))}; its columns: "
+            f"{told_columns(frame)}"
         )
     time = time_of(path, frame.drop(columns=list(channels)), time_column)
     data = np.stack([_float32(_numbers(path, frame[name])) for name in channels])
@@ -181,4 +182,10 @@ def _sensors(path: Path, frame: pd.DataFrame) -> tuple[str, ...] | None:
     if column.isna().any():
         row = int(np.flatnonzero(column.isna())[0])
         raise ConfigError(f"{path}: column {SENSOR!r}, data row {row + 1}: names no sensor")
-    return tuple(column.astype(str))
+    names = tuple(column.astype(str))
+    for row, name in enumerate(names):
+        try:
+            checked(name)
+        except DecodeError as error:
+            raise ConfigError(f"{path}: column {SENSOR!r}, data row {row + 1}: {error}") from error
+    return names

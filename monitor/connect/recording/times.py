@@ -14,6 +14,7 @@ from monitor.errors import ConfigError
 
 NAMES = ("time", "timestamp", "datetime", "date", "ts", "t")
 EARLIEST = 1e8
+MOST_TOLD = 20
 _PER_SECOND = ((1e11, 1.0), (1e14, 1e3), (1e17, 1e6), (np.inf, 1e9))
 
 
@@ -26,17 +27,24 @@ def time_of(path: Path, frame: pd.DataFrame, named: str | None) -> NDArray[np.fl
     if named is not None and named not in frame.columns:
         raise ConfigError(
             f"{path}: has no time column {named!r}; its columns besides the channels: "
-            f"{', '.join(map(str, frame.columns))}"
+            f"{told_columns(frame)}"
         )
     for name in frame.columns if named is None else [named]:
         found = _seconds(frame[name], expected=named is not None or str(name).lower() in NAMES)
         if found is not None:
             return _complete(path, str(name), found)
-    columns = ", ".join(map(str, frame.columns)) or "none"
+    columns = told_columns(frame) or "none"
     raise ConfigError(
         f"{path}: no column holds ISO 8601 dates or numbers of s, ms, us or ns since the epoch "
         f"(columns besides the channels: {columns}); name one by time_column"
     )
+
+
+def told_columns(frame: pd.DataFrame) -> str:
+    """The names of the first columns, for a message."""
+    names = [str(name)[:40] for name in frame.columns[:MOST_TOLD]]
+    more = len(frame.columns) - len(names)
+    return ", ".join(names) + (f" and {more} more" if more else "")
 
 
 def _complete(path: Path, name: str, time: NDArray[np.float64]) -> NDArray[np.float64]:
