@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import faulthandler
 import logging
+import shutil
 import sys
 import tempfile
 import warnings
@@ -27,17 +28,21 @@ def main(name: str, count: str, seed: str, file: str, *how: str) -> None:
     """Feed the target and write what was found."""
     faulthandler.enable()
     quieten()
-    folder = tempfile.mkdtemp(dir=SHARED_MEMORY if SHARED_MEMORY.exists() else None)
-    target = TARGETS[name].make(Path(folder))
     draws = Draws(int(seed) + zlib.crc32(name.encode()))
+    inside = SHARED_MEMORY if SHARED_MEMORY.exists() else None
+    with tempfile.TemporaryDirectory(
+        prefix="fuzz-", dir=inside, ignore_cleanup_errors=True
+    ) as folder:
 
-    def write(found: Found) -> None:
-        Path(file).write_bytes(orjson.dumps(found.as_json()))
+        def write(found: Found) -> None:
+            shutil.rmtree(folder, ignore_errors=True)  # now, since a guided run ends here
+            Path(file).write_bytes(orjson.dumps(found.as_json()))
 
-    if "guided" in how:
-        try_guided(target, draws, int(count), write)
-    else:
-        write(try_target(target, draws, int(count)))
+        target = TARGETS[name].make(Path(folder))
+        if "guided" in how:
+            try_guided(target, draws, int(count), write)
+        else:
+            write(try_target(target, draws, int(count)))
 
 
 def quieten() -> None:
