@@ -83,6 +83,12 @@ def ready(process: Running) -> dict[str, Any]:
         return dict(json.loads(refused.read()))
 
 
+def delivery(process: Running) -> dict[str, Any]:
+    """The condition that results can be delivered."""
+    (found,) = [c for c in ready(process)["conditions"] if c["name"] == "delivery"]
+    return dict(found)
+
+
 def scored(folder: Path) -> list[float]:
     """The times of all scores, repeats left out."""
     return sorted({entry["time"] for entry in results(folder / "out.jsonl", "score")})
@@ -98,10 +104,9 @@ def test_while_the_broker_is_away_it_says_so_and_then_nothing_is_lost(
         wait_for("the first are scored", lambda: len(scored(tmp_path)) == 50)
         own_broker.kill()
         began = time.monotonic()
-        wait_for("it is not ready", lambda: not ready(process)["ready"])
-        (told,) = [c for c in ready(process)["conditions"] if not c["ok"]]
-        assert told["name"] == "delivery"
-        assert own_broker.address in told["detail"]
+        wait_for("it is told", lambda: not delivery(process)["ok"])
+        assert not ready(process)["ready"]
+        assert own_broker.address in delivery(process)["detail"]
         time.sleep(max(0.0, AWAY - (time.monotonic() - began)))
         assert process.metric("monitor_failing") == {'{what="delivery"}': 1.0}
         own_broker.start()
