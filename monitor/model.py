@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from monitor.arrays import fingerprint, put_under, to_bytes, under
 from monitor.detect import build, view_of
 from monitor.errors import ConfigError, ModelError
-from monitor.stream.features import STATISTICS, scale, statistics
+from monitor.features import seen, seen_shape
+from monitor.features.scaling import scale
 from monitor.types import Array, Detector, Explainer, Manifest, State
 
 FORMAT = 1
@@ -117,7 +118,7 @@ class Model:
         finite = np.asarray(np.isfinite(x).all(axis=(1, 2)))
         scaled = scale(np.asarray(x, np.float32), np.asarray(constants, np.float32))
         scaled[~finite] = 0
-        return view(self.manifest.detector, scaled), finite
+        return view(self.manifest.detector, self.manifest.params, scaled), finite
 
     def _in_chunks(self, function: Callable[[Array], Array], x: Array) -> Array:
         """`function` over all rows, always called with `chunk` of them."""
@@ -159,18 +160,22 @@ def restored(
         if not np.isfinite(found).all() or (found[..., 1, :] <= 0).any():
             raise ModelError(f"model {manifest.name!r}: array {key!r} holds a scale that is none")
     try:
-        built = build(detector, view_shape(detector, manifest.shape), **manifest.params)
+        built = build(detector, _view_shape(manifest), **manifest.params)
     except ConfigError as error:
         raise ModelError(f"model {manifest.name!r}: its parameters do not fit: {error}") from error
     built.restore(under("detector", state))
     return Model(manifest, state, built, chunk=chunk, backend=backend)
 
 
-def view_shape(detector: str, shape: Sequence[int]) -> tuple[int, ...]:
+def view_shape(detector: str, params: Mapping[str, Any], window: Sequence[int]) -> tuple[int, ...]:
     """The shape of what a detector sees of windows `(C, T)`."""
-    return (shape[0], len(STATISTICS)) if view_of(detector) == "statistics" else tuple(shape)
+    return seen_shape(view_of(detector, params), window)
 
 
-def view(detector: str, scaled: Array) -> Array:
-    """What a detector sees of scaled windows `(N, C, T)`: themselves, or their statistics."""
-    return statistics(scaled) if view_of(detector) == "statistics" else scaled
+def view(detector: str, params: Mapping[str, Any], scaled: Array) -> Array:
+    """What a detector sees of scaled windows `(N, C, T)`: themselves, or a view of them."""
+    return seen(view_of(detector, params), scaled)
+
+
+def _view_shape(manifest: Manifest) -> tuple[int, ...]:
+    return view_shape(manifest.detector, manifest.params, manifest.shape)

@@ -12,8 +12,8 @@ import numpy as np
 from monitor.arrays import fingerprint, put_under
 from monitor.detect import build
 from monitor.errors import ConfigError, ModelError
+from monitor.features.scaling import fit_scaling, scale
 from monitor.model import FORMAT, Model, identity, view, view_shape
-from monitor.stream.features import fit_scaling, scale
 from monitor.types import Array, Clock, Detector, Manifest, Online, State, Trainable
 
 QUANTILES = 256
@@ -64,7 +64,7 @@ def train(
     started = time.perf_counter()
     x, y = _interleaved(fleet, constants)
     if isinstance(detector, Trainable):
-        detector.fit(view(recipe.detector, x), y if labels else None)
+        detector.fit(view(recipe.detector, recipe.params, x), y if labels else None)
     metrics = {**getattr(detector, "metrics", {}), "seconds": time.perf_counter() - started}
     metrics["windows"] = float(len(x))
     metrics["windows_left_out"] = float(
@@ -100,7 +100,7 @@ class _Sensor(NamedTuple):
 
 def _untrained(recipe: Recipe, *, progress: bool) -> Detector:
     params = dict(recipe.params)
-    detector = build(recipe.detector, view_shape(recipe.detector, recipe.shape), **params)
+    detector = build(recipe.detector, view_shape(recipe.detector, params, recipe.shape), **params)
     if isinstance(detector, Online):
         raise ConfigError(f"detector {recipe.detector!r} learns in the stream: no model to train")
     if not isinstance(detector, Detector):

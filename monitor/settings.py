@@ -9,28 +9,22 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    ConfigDict,
     Field,
-    PositiveFloat,
     TypeAdapter,
     field_validator,
     model_validator,
 )
 
+from monitor.alerting import AlertConfig, ThresholdConfig
 from monitor.connections import SinkConfig, SourceConfig
 from monitor.notation import (
-    Below,
-    BelowLevel,
     ChannelNames,
     Reference,
     Seconds,
-    Votes,
-    VotesOf,
     reference,
 )
-from monitor.section import Count, Name, Probability, Settings
+from monitor.section import Count, Name, Settings
 from monitor.serving import ServeConfig
-from monitor.types import Severity
 
 MOST_SAMPLES = 1_000_000
 
@@ -159,40 +153,6 @@ class ModelRule(Settings):
         if len(set(labels)) != len(labels):
             raise ValueError(f"detectors {labels} name one twice; give each sensor one of a kind")
         return value
-
-
-class ThresholdConfig(Settings):
-    """The rolling percentile of each sensor and detector.
-
-    `cap` times the threshold is the most that a flagged score may add; `adopt` flagged windows in
-    a row make the new level the normal one; `warm_up` is the number of scores before a detector
-    without calibration may call anything anomalous.
-    """
-
-    quantile: Probability = 0.995
-    window: Annotated[int, Field(ge=16, le=1_000_000)] = 2048
-    floor: Annotated[float, Field(ge=1e-30, le=1e30)] = 1e-6
-    cap: Annotated[float, Field(ge=1.5, le=1e6)] = 2.0
-    adopt: Count = 500
-    warm_up: Count = 200
-    margin: Annotated[float, Field(ge=1.0, le=1e6)] = 1.0
-
-
-def _two_severities() -> dict[Severity, float]:
-    return {"warning": 1.0, "critical": 3.0}
-
-
-class AlertConfig(Settings):
-    """When windows become an alert. `severity` gives the score from which on each one holds."""
-
-    model_config = ConfigDict(populate_by_name=True)
-
-    votes: Count = 1
-    raise_: Annotated[VotesOf, Field(alias="raise", validate_default=True)] = Votes(3, 5)
-    clear: Annotated[BelowLevel, Field(validate_default=True)] = Below(5, 0.9)
-    cool_down: Seconds = 0.0
-    silence: Annotated[Seconds, Field(gt=0)] | None = None
-    severity: dict[Severity, PositiveFloat] = Field(default_factory=_two_severities)
 
 
 class Asset(Settings):

@@ -180,8 +180,9 @@ class Detector(Stateful, Protocol):
     """Scores examples of one `shape`; pure, so the same example has the same score in any
     company.
 
-    A class may set `view = "statistics"` to be given the window statistics `(C, K)` instead of
-    the scaled window `(C, T)` (`view = "window"`, also the meaning of its absence).
+    A class may set `view` to one of `monitor.features.VIEWS`, such as "statistics", to be given
+    that `(C, K)` instead of the scaled window `(C, T)` (`view = "window"`, also the meaning of its
+    absence).
     """
 
     shape: tuple[int, ...]

@@ -232,8 +232,8 @@ def _online(name: str, stream: StreamConfig, use: Use) -> OnlineSpec:
             f"streams.{name}.models: {wanted.detector} learns in the stream and has no model; "
             f"write just {wanted.detector}"
         )
-    view = view_of(wanted.detector)
-    shape = view_shape(wanted.detector, stream.window.shape)
+    view = view_of(wanted.detector, use.params)
+    shape = view_shape(wanted.detector, use.params, stream.window.shape)
 
     def make() -> Online:
         made: Online = build(wanted.detector, shape, **use.params)

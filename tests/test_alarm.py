@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.settings import AlertConfig
+from monitor.alerting import AlertConfig
 from monitor.stream.alarm import ESCALATED, NOTHING, RAISED, RESOLVED, Alarm, alert_id
 
 Step = tuple[int, float, int]

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from monitor.detect.training import one_thread
+from monitor.detect.deep.training import one_thread
 from monitor.errors import ConfigError
 from monitor.model import Model
 from monitor.offline import bench

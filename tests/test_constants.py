@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.errors import StateError
+from monitor.features.scaling import fit_scaling
 from monitor.stream.constants import Constants
-from monitor.stream.features import fit_scaling
 from monitor.types import Array, Slots
 from tests.core.detectors import Energy
 

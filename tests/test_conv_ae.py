@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from monitor.detect.conv_ae import ConvAutoencoder
+from monitor.detect.deep.conv_ae import ConvAutoencoder
 from monitor.errors import ConfigError, ModelError
 from monitor.testing import anomalous_examples, check_detector, normal_examples
 from monitor.types import Array, Explainer, Trainable

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from monitor.detect import deep_svdd
-from monitor.detect.deep_svdd import DeepSVDD
+from monitor.detect.deep import deep_svdd
+from monitor.detect.deep.deep_svdd import DeepSVDD
 from monitor.errors import ConfigError, ModelError
 from monitor.testing import anomalous_examples, check_detector, normal_examples
 

@@ -16,7 +16,7 @@ SHAPES = {"window": [(1, 32), (3, 21)], "statistics": [(1, 16), (3, 16)]}
 @pytest.mark.parametrize("place", [0, 1])
 @pytest.mark.parametrize("name", sorted(DETECTORS))
 def test_a_detector_of_the_table_keeps_its_promises(name: str, place: int) -> None:
-    shape = SHAPES[view_of(name)][place]
+    shape = SHAPES[view_of(name, {})][place]
 
     def make() -> Any:
         return build(name, shape, **QUICK.get(name, {}))

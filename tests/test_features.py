@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from monitor.stream.features import CLIP, STATISTICS, fit_scaling, scale, statistics
+from monitor.features.scaling import CLIP, fit_scaling, scale
+from monitor.features.statistics import STATISTICS, statistics
 from monitor.types import Array
 
 FLOATS = st.floats(-100, 100, width=32)

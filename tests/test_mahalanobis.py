@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.covariance import ledoit_wolf
 
-from monitor.detect.mahalanobis import Mahalanobis, shrunk_covariance, whitening_of
+from monitor.detect.classical.mahalanobis import Mahalanobis, shrunk_covariance, whitening_of
 from monitor.errors import ConfigError, ModelError
 from monitor.testing import check_detector
 from monitor.types import Array

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from monitor.detect import onnx_backend
-from monitor.detect.conv_ae import ConvAutoencoder
-from monitor.detect.nets import Distance, Residual, check_shape, decoder, encoder, folded
-from monitor.detect.training import (
+from monitor.detect.deep import onnx_backend
+from monitor.detect.deep.conv_ae import ConvAutoencoder
+from monitor.detect.deep.nets import Distance, Residual, check_shape, decoder, encoder, folded
+from monitor.detect.deep.training import (
     MINIMUM,
     Examples,
     Loss,

@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 from sklearn.metrics import roc_auc_score
 
 from monitor.detect import build, learns_online, view_of
-from monitor.detect.online_iforest import OnlineIsolationForest
+from monitor.detect.online.online_iforest import OnlineIsolationForest
 from monitor.errors import ConfigError, ModelError, StateError
 from monitor.testing import same_state
 from monitor.types import Array, Online, State
@@ -47,7 +47,7 @@ def test_it_is_an_online_detector_in_the_table() -> None:
     model = build("online_iforest", (3, 16), window=100)
     assert isinstance(model, Online)
     assert learns_online("online_iforest")
-    assert view_of("online_iforest") == "statistics"
+    assert view_of("online_iforest", {}) == "statistics"
 
 
 def test_anomalies_score_higher_than_normal_points() -> None:

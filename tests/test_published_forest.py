@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.metrics import roc_auc_score
 
-from monitor.detect.online_iforest import OnlineIsolationForest
+from monitor.detect.online.online_iforest import OnlineIsolationForest
 from monitor.types import Array
 from tests.published_forest import Forest
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from monitor.connect.sinks import AtLeastOnce
 from monitor.custody import Custody
-from monitor.detect.online_iforest import OnlineIsolationForest
+from monitor.detect.online.online_iforest import OnlineIsolationForest
 from monitor.runner import Runner
 from monitor.stream import judge
 from monitor.stream.alarm import Alarm

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from monitor.alerting import ThresholdConfig
 from monitor.errors import ModelError, StateError
-from monitor.settings import ThresholdConfig
 from monitor.stream.threshold import RollingThreshold
 from monitor.types import Array, State, Stateful
 

@@ -5,16 +5,17 @@ A new detector is one file, one line here and one paragraph in docs/detectors.md
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
 from monitor.errors import ConfigError
 
 DETECTORS = {
-    "conv_ae": "monitor.detect.conv_ae:ConvAutoencoder",
-    "deep_svdd": "monitor.detect.deep_svdd:DeepSVDD",
-    "mahalanobis": "monitor.detect.mahalanobis:Mahalanobis",
-    "online_iforest": "monitor.detect.online_iforest:OnlineIsolationForest",
+    "conv_ae": "monitor.detect.deep.conv_ae:ConvAutoencoder",
+    "deep_svdd": "monitor.detect.deep.deep_svdd:DeepSVDD",
+    "mahalanobis": "monitor.detect.classical.mahalanobis:Mahalanobis",
+    "online_iforest": "monitor.detect.online.online_iforest:OnlineIsolationForest",
 }
 
 
@@ -34,16 +35,22 @@ def detector_class(name: str) -> Any:
 
 
 def build(name: str, shape: tuple[int, ...], **params: Any) -> Any:
-    """Make the detector called `name` for examples of `shape`; ConfigError for unknown params."""
+    """Make the detector called `name` for examples of `shape`; ConfigError for unknown params.
+
+    The parameter `view` is not the detector's own: who makes the examples follows it.
+    """
+    own = {key: value for key, value in params.items() if key != "view"}
     try:
-        return detector_class(name)(shape, **params)
+        return detector_class(name)(shape, **own)
     except TypeError as error:
         raise ConfigError(f"detector {name!r} does not take {params}: {error}") from error
 
 
-def view_of(name: str) -> str:
-    """What the detector is given: the scaled `window` (C, T), or its `statistics` (C, K)."""
-    return str(getattr(detector_class(name), "view", "window"))
+def view_of(name: str, params: Mapping[str, Any]) -> str:
+    """What the detector is given of a window, one of `monitor.features.VIEWS`: the parameter
+    `view`, or else what its class asks for, or else the scaled `window` itself.
+    """
+    return str(params.get("view", getattr(detector_class(name), "view", "window")))
 
 
 def learns_online(name: str) -> bool:

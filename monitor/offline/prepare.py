@@ -11,7 +11,7 @@ import sys
 import numpy as np
 
 from monitor.config import parse
-from monitor.stream.features import fit_scaling, scale
+from monitor.features.scaling import fit_scaling, scale
 from monitor.stream.rehearse import rehearse
 from monitor.wiring import build_middle
 

@@ -9,9 +9,9 @@ from typing import NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.alerting import AlertConfig
 from monitor.compiled import compiled
 from monitor.errors import StateError
-from monitor.settings import AlertConfig
 from monitor.stream.columns import TIMES, Column, Columns
 from monitor.types import Array, Severity, Slots, State
 

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.errors import StateError
+from monitor.features.scaling import fit_scaling
 from monitor.stream.columns import Column, Columns
-from monitor.stream.features import fit_scaling
 from monitor.types import Array, Scorer, Slots, State
 
 

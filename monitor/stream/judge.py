@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.compiled import compiled
+from monitor.features import seen
 from monitor.stream.alarm import NOTHING
-from monitor.stream.features import statistics
 from monitor.stream.fusion import fuse
 from monitor.stream.lane import LaneState
 from monitor.types import Array, Slots
@@ -76,10 +76,10 @@ def _blanked(data: Array, finite: NDArray[np.bool_]) -> Array:
 
 
 def _views(lane: LaneState, data: Array) -> list[Array]:
-    """What each online detector is given; the statistics are computed once."""
+    """What each online detector is given; each view is computed once."""
     wanted = [online.view for online in lane.spec.online]
-    found = {"statistics": statistics(data)} if "statistics" in wanted else {}
-    return [found.get(view, data) for view in wanted]
+    found = {view: seen(view, data) for view in set(wanted)}
+    return [found[view] for view in wanted]
 
 
 def _judge_round(

@@ -14,9 +14,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.alerting import ThresholdConfig
 from monitor.compiled import compiled, inlined
 from monitor.errors import ModelError, StateError
-from monitor.settings import ThresholdConfig
 from monitor.stream.columns import rows_left
 from monitor.types import Array, Slots, State
 

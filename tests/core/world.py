@@ -15,10 +15,10 @@ import numpy as np
 
 from monitor.connect.memory import MemoryLog, MemorySource
 from monitor.connect.sinks import AtLeastOnce
-from monitor.detect.online_iforest import OnlineIsolationForest
+from monitor.detect.online.online_iforest import OnlineIsolationForest
 from monitor.errors import AbortedError, SourceError
+from monitor.features.statistics import STATISTICS
 from monitor.runner import Pace, Runner
-from monitor.stream.features import STATISTICS
 from monitor.stream.lane import LaneSpec, OnlineSpec
 from monitor.stream.partition import Stream
 from monitor.stream.pipeline import Pipeline

@@ -16,13 +16,13 @@ from monitor.connect.messages import (
     rejected_message,
     score_message,
 )
-from monitor.detect.online_iforest import OnlineIsolationForest
+from monitor.detect.online.online_iforest import OnlineIsolationForest
 from monitor.errors import DecodeError
+from monitor.features.statistics import STATISTICS
 from monitor.model import Model
 from monitor.recipe import Recipe, train
 from monitor.settings import StreamConfig
 from monitor.stream.codec import Codec, encode_float32, make_codec
-from monitor.stream.features import STATISTICS
 from monitor.stream.lane import LaneSpec, OnlineSpec
 from monitor.stream.partition import Stream
 from monitor.stream.pipeline import Pipeline

@@ -10,6 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from river.stats import RollingQuantile
 
+from monitor.alerting import ThresholdConfig
+from monitor.features.scaling import scale
+from monitor.features.statistics import STATISTICS, statistics
 from monitor.model import Model
 from monitor.offline.bench.measure import (
     Advance,
@@ -24,8 +27,6 @@ from monitor.offline.bench.measure import (
 from monitor.offline.bench.naive import QUANTILE, REMEMBERED, HalfSpace, eager
 from monitor.offline.bench.ours import FOREST_PARAMS, Ours
 from monitor.offline.bench.workload import STREAM, Workload
-from monitor.settings import ThresholdConfig
-from monitor.stream.features import STATISTICS, scale, statistics
 from monitor.stream.threshold import RollingThreshold
 from monitor.types import Array, Scorer, Slots
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from monitor import journal
-from monitor.detect.training import one_thread
+from monitor.detect.deep.training import one_thread
 from monitor.errors import ConfigError
 from monitor.offline.bench.components import compare_rivals, rivals
 from monitor.offline.bench.latency import Latency, time_latency

@@ -19,10 +19,11 @@ import torch
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from river.anomaly import HalfSpaceTrees
 
+from monitor.features.scaling import scale
+from monitor.features.statistics import STATISTICS, statistics
 from monitor.model import Model
 from monitor.offline.bench.measure import Work
 from monitor.offline.bench.workload import Workload
-from monitor.stream.features import STATISTICS, scale, statistics
 from monitor.types import Array
 
 REMEMBERED = 1000

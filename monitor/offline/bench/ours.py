@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from monitor.connect.sinks import AtLeastOnce
+from monitor.features.statistics import statistics
 from monitor.offline.bench.measure import Work
 from monitor.offline.bench.naive import QUANTILE, REMEMBERED
 from monitor.offline.bench.workload import LENGTH, PARTITION, RATE, STREAM, Workload
 from monitor.runner import Pace, Runner
 from monitor.serve.metrics import Exposition
 from monitor.settings import Config
-from monitor.stream.features import statistics
 from monitor.stream.lane import LaneState
 from monitor.types import Owner, Partition, Record, Result
 from monitor.wiring import ForgetfulSnapshots, build_middle

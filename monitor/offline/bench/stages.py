@@ -12,10 +12,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.features.statistics import statistics
 from monitor.offline.bench.measure import Advance, Simple, Work, interleave, over, typical
 from monitor.offline.bench.ours import Ours
 from monitor.offline.bench.workload import PARTITION, STREAM
-from monitor.stream.features import statistics
 from monitor.stream.fusion import fuse
 from monitor.stream.judge import Judged, judge
 from monitor.stream.lane import LaneState

@@ -1,7 +1,7 @@
-"""What detectors see of a window: its scaled samples, or 16 statistics of each channel.
+"""16 statistics of each channel of a window: level, spread, steps, shape, coarse frequencies.
 
-Training and serving call the same functions. Every row is computed on its own, in one fixed
-order of operations, so its result does not depend on the rows beside it.
+Every row is computed on its own, in one fixed order of operations, so its result does not depend
+on the rows beside it.
 """
 
 from __future__ import annotations
@@ -32,43 +32,9 @@ STATISTICS = (
     "band_2",
     "band_3",
 )
-CLIP = 100.0
 _BANDS = 3
 _TINY = 1e-6
 _LARGEST = np.float32(3e38)
-
-
-def fit_scaling(x: Array) -> Array:
-    """A robust centre and scale of each channel: `(N, C, T) -> (2, C)`.
-
-    The median, and the interquartile range over 1.349 (a normal distribution's standard
-    deviation). The scale is at least a tenth of the standard deviation, for channels that rest
-    most of the time, at least 1e-4 of the centre and at least 1e-6, so that a constant channel
-    is divided by something sane.
-    """
-    values = np.moveaxis(np.asarray(x, np.float64), 1, 0).reshape(x.shape[1], -1)
-    low, centre, high = np.quantile(values, (0.25, 0.5, 0.75), axis=1)
-    scale = np.maximum((high - low) / 1.349, values.std(axis=1) / 10)
-    scale = np.maximum(scale, np.maximum(1e-4 * np.abs(centre), _TINY))
-    return np.stack([centre, scale]).astype(np.float32)
-
-
-@compiled
-def scale(x: Array, constants: Array) -> Array:
-    """Subtract the centre, divide by the scale: `(N, C, T), (N, 2, C) -> (N, C, T)`.
-
-    The result is clipped to +-CLIP scales: beyond that a window is anomalous anyway, and a wild
-    value cannot overflow what follows. NaN stays NaN.
-    """
-    scaled = np.empty(x.shape, np.float32)
-    for n in range(x.shape[0]):
-        for c in range(x.shape[1]):
-            centre = constants[n, 0, c]
-            divisor = constants[n, 1, c]
-            for t in range(x.shape[2]):
-                value = (x[n, c, t] - centre) / divisor
-                scaled[n, c, t] = min(max(value, -CLIP), CLIP) if value == value else value
-    return scaled
 
 
 @compiled

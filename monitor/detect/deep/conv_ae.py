@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from monitor.detect.nets import Residual, decoder, encoder, folded
-from monitor.detect.torch_base import NetDetector
-from monitor.detect.training import Examples, Loss, Training, examples, seeded, split, train
+from monitor.detect.deep.nets import Residual, decoder, encoder, folded
+from monitor.detect.deep.torch_base import NetDetector
+from monitor.detect.deep.training import Examples, Loss, Training, examples, seeded, split, train
 from monitor.types import Array
 
 _SMALLEST_ERROR = 1e-4

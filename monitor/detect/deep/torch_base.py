@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from monitor.detect import onnx_backend
-from monitor.detect.nets import Distance, Residual, check_shape, check_weights
-from monitor.detect.training import one_thread, whole_number
+from monitor.detect.deep import onnx_backend
+from monitor.detect.deep.nets import Distance, Residual, check_shape, check_weights
+from monitor.detect.deep.training import one_thread, whole_number
 from monitor.errors import ConfigError, ModelError
 from monitor.types import Array, State
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from monitor.detect.nets import Crop, Distance, Pad, Residual
+from monitor.detect.deep.nets import Crop, Distance, Pad, Residual
 from monitor.errors import ConfigError, ModelError
 from monitor.types import Array
 

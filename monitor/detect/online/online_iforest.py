@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.detect.forest import Forest, Growth, isolation, recount, score_learn
+from monitor.detect.online.forest import Forest, Growth, isolation, recount, score_learn
 from monitor.errors import ConfigError, ModelError, StateError
 from monitor.types import Array, Slots, State
 

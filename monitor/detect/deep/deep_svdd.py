@@ -12,10 +12,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from monitor.detect.mahalanobis import whitening_of
-from monitor.detect.nets import Distance, encoder, folded
-from monitor.detect.torch_base import NetDetector
-from monitor.detect.training import Examples, Loss, Objective, Training, examples, seeded, train
+from monitor.detect.classical.mahalanobis import whitening_of
+from monitor.detect.deep.nets import Distance, encoder, folded
+from monitor.detect.deep.torch_base import NetDetector
+from monitor.detect.deep.training import (
+    Examples,
+    Loss,
+    Objective,
+    Training,
+    examples,
+    seeded,
+    train,
+)
 from monitor.errors import ModelError
 from monitor.types import Array
 

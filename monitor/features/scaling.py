@@ -1,0 +1,44 @@
+"""Scaling: every channel in units of its own usual spread, so one model serves many sensors."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from monitor.compiled import compiled
+from monitor.types import Array
+
+CLIP = 100.0
+_TINY = 1e-6
+
+
+def fit_scaling(x: Array) -> Array:
+    """A robust centre and scale of each channel: `(N, C, T) -> (2, C)`.
+
+    The median, and the interquartile range over 1.349 (a normal distribution's standard
+    deviation). The scale is at least a tenth of the standard deviation, for channels that rest
+    most of the time, at least 1e-4 of the centre and at least 1e-6, so that a constant channel
+    is divided by something sane.
+    """
+    values = np.moveaxis(np.asarray(x, np.float64), 1, 0).reshape(x.shape[1], -1)
+    low, centre, high = np.quantile(values, (0.25, 0.5, 0.75), axis=1)
+    scale = np.maximum((high - low) / 1.349, values.std(axis=1) / 10)
+    scale = np.maximum(scale, np.maximum(1e-4 * np.abs(centre), _TINY))
+    return np.stack([centre, scale]).astype(np.float32)
+
+
+@compiled
+def scale(x: Array, constants: Array) -> Array:
+    """Subtract the centre, divide by the scale: `(N, C, T), (N, 2, C) -> (N, C, T)`.
+
+    The result is clipped to +-CLIP scales: beyond that a window is anomalous anyway, and a wild
+    value cannot overflow what follows. NaN stays NaN.
+    """
+    scaled = np.empty(x.shape, np.float32)
+    for n in range(x.shape[0]):
+        for c in range(x.shape[1]):
+            centre = constants[n, 0, c]
+            divisor = constants[n, 1, c]
+            for t in range(x.shape[2]):
+                value = (x[n, c, t] - centre) / divisor
+                scaled[n, c, t] = min(max(value, -CLIP), CLIP) if value == value else value
+    return scaled
