@@ -7,16 +7,20 @@ from typing import Any
 import pytest
 
 from monitor.detect import DETECTORS, build, learns_online, view_of
+from monitor.features import seen_shape
 from monitor.testing import check_detector, check_online
 
-QUICK = {"conv_ae": {"epochs": 4}, "deep_svdd": {"epochs": 4}}
-SHAPES = {"window": [(1, 32), (3, 21)], "statistics": [(1, 16), (3, 16)]}
+QUICK: dict[str, dict[str, Any]] = {
+    "conv_ae": {"epochs": 4},
+    "deep_svdd": {"epochs": 4},
+}
+WINDOWS = [(1, 32), (3, 21)]
 
 
 @pytest.mark.parametrize("place", [0, 1])
 @pytest.mark.parametrize("name", sorted(DETECTORS))
 def test_a_detector_of_the_table_keeps_its_promises(name: str, place: int) -> None:
-    shape = SHAPES[view_of(name, {})][place]
+    shape = seen_shape(view_of(name, {}), WINDOWS[place])
 
     def make() -> Any:
         return build(name, shape, **QUICK.get(name, {}))
