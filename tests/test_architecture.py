@@ -22,6 +22,7 @@ LAYERS = {
     "monitor.testing": 0,
     "monitor.journal": 0,
     "monitor.arrays": 1,
+    "monitor.tail": 1,
     "monitor.detect": 1,
     "monitor.features": 1,
     "monitor.notation": 1,
