@@ -63,6 +63,8 @@ def train(
     constants = np.stack([fit_scaling(sensor.normal()) for sensor in fleet])
     started = time.perf_counter()
     x, y = _interleaved(fleet, constants)
+    if hasattr(detector, "gap"):
+        detector.gap = recipe.gap * len(fleet)
     if isinstance(detector, Trainable):
         detector.fit(view(recipe.detector, recipe.params, x), y if labels else None)
     metrics = {**getattr(detector, "metrics", {}), "seconds": time.perf_counter() - started}

@@ -14,6 +14,7 @@ from monitor.errors import ConfigError
 DETECTORS = {
     "conv_ae": "monitor.detect.deep.conv_ae:ConvAutoencoder",
     "deep_svdd": "monitor.detect.deep.deep_svdd:DeepSVDD",
+    "ensemble": "monitor.detect.ensemble:Ensemble",
     "mahalanobis": "monitor.detect.classical.mahalanobis:Mahalanobis",
     "online_iforest": "monitor.detect.online.online_iforest:OnlineIsolationForest",
 }

@@ -1,0 +1,206 @@
+"""Several unlike detectors as one: each one's score becomes a p-value, and these are fused.
+
+A level, a shape and a relation between channels are broken by different faults, and no single
+detector sees all of them. Members are calibrated on normal windows that they did not learn from
+(their ranks, and a generalised Pareto tail beyond); what is left of them is one scale. A member
+that does not find seeded faults at least as well as the plain Mahalanobis distance has no say
+(`seeded_faults.py`), so a bad one costs nothing but time.
+
+Fusion of p-values: Fisher, "Statistical methods for research workers", 1925 (mean of -log p), and
+Liu and Xie, "Cauchy combination test", J. American Statistical Association 115 (2020), which holds
+whatever the members' dependence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from monitor.arrays import put_under, under
+from monitor.detect.member import Member, checked_row
+from monitor.detect.seeded_faults import found_by, seeded_faults
+from monitor.errors import ConfigError, ModelError
+from monitor.features import seen
+from monitor.types import Array, Explainer, State
+
+FUSIONS = ("log_p", "cauchy")
+MEMBERS: Sequence[Mapping[str, Any]] = (
+    {"detector": "mahalanobis", "params": {"view": "mean"}},
+    {"detector": "mahalanobis", "params": {"view": "level"}},
+    {"detector": "mahalanobis", "params": {"view": "statistics"}},
+)
+MINIMUM = 40
+_HELD_OUT = 0.25
+_MOST_SEEDED = 512
+_ENOUGH = 0.02  # a member may be this much worse than the reference, which is within its noise
+
+
+class Ensemble:
+    """Scores how surprising a window is to several detectors: -log p, fused; about 1 if normal.
+
+    `members` are uses of trained detectors: names, or `{detector, params}`, where the parameter
+    `view` says what the member sees. `fusion` is `log_p`, the mean of their -log p, for faults
+    that many notice a little, or `cauchy`, for faults that one of them notices. `gated` gives a
+    member no weight that finds fewer seeded faults than the Mahalanobis distance of the window
+    statistics. Raises ConfigError for values that cannot be used.
+    """
+
+    view = "window"
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        *,
+        members: Sequence[str | Mapping[str, Any]] = MEMBERS,
+        fusion: str = "log_p",
+        gated: bool = True,
+        seed: int = 0,
+    ) -> None:
+        self.shape = tuple(int(side) for side in shape)
+        if fusion not in FUSIONS:
+            raise ConfigError(f"fusion is {fusion!r}; valid are {', '.join(FUSIONS)}")
+        if isinstance(members, str) or not members:
+            raise ConfigError(f"members is {members!r}; valid is a list of detectors")
+        self.fusion, self.gated, self.seed = fusion, gated, seed
+        self.members = [Member(self.shape, *_use(member)) for member in members]
+        self.weights = np.ones(len(self.members), np.float32)
+        self.gap = 1
+        self.metrics: dict[str, float] = {}
+
+    def fit(self, x: Array, y: Array | None = None) -> None:
+        """Learn from scaled windows `(N, C, T)`, in the order of time; anomalies are left out.
+
+        The last quarter, after `gap` windows, calibrates and weighs the members; then they learn
+        from all. Raises ModelError for examples that are too few or of another shape.
+        """
+        normal = x if y is None else x[np.asarray(y) <= 0]
+        if x.shape[1:] != self.shape:
+            raise ModelError(f"examples have shape {x.shape[1:]}; valid is {self.shape}")
+        if len(normal) < MINIMUM:
+            raise ModelError(f"{len(normal)} examples are not anomalies; at least {MINIMUM} needed")
+        edge = len(normal) - max(round(_HELD_OUT * len(normal)), MINIMUM // 2)
+        training, held_out = normal[: max(edge - self.gap, edge // 2)], normal[edge:]
+        for member in self.members:
+            member.fit(training)
+            member.calibrate(member.raw(held_out))
+        if self.gated:
+            self._weigh(training, held_out[:: -(-len(held_out) // _MOST_SEEDED)])
+        for member in self.members:
+            member.fit(normal)
+
+    def score(self, x: Array) -> Array:
+        """`(N, C, T) -> (N,)`. Raises ModelError before training."""
+        found = self._surprises(x)
+        if self.fusion == "cauchy":
+            return _cauchy(found, self._shares())
+        fused = np.zeros(len(x), np.float32)
+        for share, surprise in zip(self._shares(), found.T, strict=True):
+            fused += share * surprise
+        return fused
+
+    def contributions(self, x: Array) -> Array:
+        """The share of each channel: `(N, C, T) -> (N, C)`, by the members that can say, each as
+        much as it was surprised.
+        """
+        total = np.zeros((len(x), self.shape[0]), np.float32)
+        for share, member in zip(self._shares(), self.members, strict=True):
+            if share > 0 and isinstance(member.detector, Explainer):
+                parts = member.detector.contributions(seen(member.view, x))
+                total += share * member.surprise(x)[:, None] * parts
+        whole = total.sum(axis=1, keepdims=True)
+        even = np.where(self.score(x)[:, None] > 0, np.float32(1 / self.shape[0]), np.float32(0))
+        shares: Array = np.where(whole > 0, total / (whole + (whole <= 0)), even)
+        return shares
+
+    def compile(self, chunk: int, backend: str = "auto") -> Any:
+        """The score for calls of exactly `chunk` examples, each net as fast as the backend can."""
+        backends = []
+        for member in self.members:
+            if hasattr(member.detector, "compile"):
+                member.score = member.detector.compile(chunk, backend)
+                backends.append(str(getattr(member.score, "backend", "numpy")))
+        return _Program(self.score, "+".join(sorted(set(backends))) or "numpy")
+
+    def state(self) -> State:
+        """Weights, and every member's arrays under its place."""
+        state: State = {"weights": self.weights.copy()}
+        for place, member in enumerate(self.members):
+            state |= put_under(str(place), member.state())
+        return state
+
+    def restore(self, state: State) -> None:
+        """Take arrays from `state()`. Raises ModelError where they do not fit."""
+        weights = checked_row("ensemble", state.get("weights"))
+        places = {key.partition("/")[0] for key in state} - {"weights"}
+        if weights.shape != self.weights.shape or places != set(map(str, range(len(weights)))):
+            raise ModelError(
+                f"the state is of {len(weights)} members; this ensemble has {len(self.members)}"
+            )
+        if (weights < 0).any() or not weights.any():
+            raise ModelError(f"weights are {weights.tolist()}; valid are some over 0, none below")
+        for place, member in enumerate(self.members):
+            member.restore(under(str(place), state))
+        self.weights = weights
+
+    def _weigh(self, training: Array, normal: Array) -> None:
+        """No weight for members that find fewer seeded faults than the reference."""
+        reference = Member(self.shape, "mahalanobis", {})
+        reference.fit(training)
+        faulty = seeded_faults(normal, self.seed)
+        needed = _ability(reference, normal, faulty)
+        for place, member in enumerate(self.members):
+            ability = _ability(member, normal, faulty)
+            self.metrics[f"ability_{place}_{member.label}"] = ability
+            self.weights[place] = ability >= needed - _ENOUGH
+        self.metrics["ability_needed"] = needed
+        if not self.weights.any():
+            self.weights[:] = 1
+
+    def _surprises(self, x: Array) -> Array:
+        return np.stack([m.surprise(x) for m in self.members], axis=1)
+
+    def _shares(self) -> Array:
+        shares: Array = self.weights / self.weights.sum()
+        return shares
+
+
+class _Program(NamedTuple):
+    """The ensemble's score with compiled members."""
+
+    score: Callable[[Array], Array]
+    backend: str
+
+    def __call__(self, x: Array) -> Array:
+        return self.score(x)
+
+
+def _use(member: str | Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """Detector and parameters of a member."""
+    if isinstance(member, str):
+        return member, {}
+    if not isinstance(member, Mapping) or not {"detector"} <= set(member) <= {"detector", "params"}:
+        raise ConfigError(
+            f"members: {member!r} is none; valid is a detector's name, or detector and params"
+        )
+    return str(member["detector"]), dict(member.get("params") or {})
+
+
+def _ability(member: Member, normal: Array, faulty: Mapping[str, Array]) -> float:
+    """How well a member finds faults, in the mean over their kinds: 0.5 is chance, 1 is all."""
+    usual = member.raw(normal)
+    return float(np.mean([found_by(usual, member.raw(x)) for x in faulty.values()]))
+
+
+def _cauchy(surprises: Array, shares: Array) -> Array:
+    """-log of the combined p: the tail of a Cauchy variable is 1 / (pi p) as p goes to 0, so the
+    combination is done with 1 / p where p is too small for a tangent.
+    """
+    fused = np.zeros(len(surprises), np.float64)
+    for share, surprise in zip(shares.tolist(), surprises.T.astype(np.float64), strict=True):
+        p = np.exp(-np.minimum(surprise, 600.0))
+        tangent = np.where(p < 1e-8, 1 / (np.pi * p), np.tan(np.pi * (0.5 - np.minimum(p, 1.0))))
+        fused += share * tangent
+    p = np.where(fused > 1e8, 1 / (np.pi * np.maximum(fused, 1.0)), 0.5 - np.arctan(fused) / np.pi)
+    return np.maximum(-np.log(p), 0).astype(np.float32)
