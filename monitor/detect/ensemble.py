@@ -31,6 +31,7 @@ MEMBERS: Sequence[Mapping[str, Any]] = (
     {"detector": "mahalanobis", "params": {"view": "level"}},
     {"detector": "mahalanobis", "params": {"view": "statistics"}},
 )
+REFERENCE = {"view": "mean"}
 MINIMUM = 40
 _HELD_OUT = 0.25
 _MOST_SEEDED = 512
@@ -43,8 +44,8 @@ class Ensemble:
     `members` are uses of trained detectors: names, or `{detector, params}`, where the parameter
     `view` says what the member sees. `fusion` is `log_p`, the mean of their -log p, for faults
     that many notice a little, or `cauchy`, for faults that one of them notices. `gated` gives a
-    member no weight that finds fewer seeded faults than the Mahalanobis distance of the window
-    statistics. Raises ConfigError for values that cannot be used.
+    member no weight that finds fewer seeded faults than the Mahalanobis distance of the channels'
+    means. Raises ConfigError for values that cannot be used.
     """
 
     view = "window"
@@ -146,7 +147,7 @@ class Ensemble:
 
     def _weigh(self, training: Array, normal: Array) -> None:
         """No weight for members that find fewer seeded faults than the reference."""
-        reference = Member(self.shape, "mahalanobis", {})
+        reference = Member(self.shape, "mahalanobis", REFERENCE)
         reference.fit(training)
         faulty = seeded_faults(normal, self.seed)
         needed = _ability(reference, normal, faulty)

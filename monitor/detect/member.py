@@ -16,6 +16,7 @@ from monitor.types import Array, State, Trainable
 
 _KNOTS = 256
 _TAIL = 0.1
+_MOST = 1e30  # a constant score makes any other infinitely surprising
 
 
 class _Calibration(NamedTuple):
@@ -32,7 +33,7 @@ class _Calibration(NamedTuple):
         for n in np.flatnonzero(scores > self.knots[-1]).tolist():
             excess = float(scores[n]) - float(self.knots[-1])
             found[n] = self.surprise[-1] - log_survival(excess, scale, shape)
-        return np.asarray(found, np.float32)
+        return np.minimum(found, _MOST).astype(np.float32)
 
 
 class Member:

@@ -20,8 +20,8 @@ Generator = np.random.Generator
 def seeded_faults(x: Array, seed: int = 0) -> dict[str, Array]:
     """A faulty copy of each of these scaled windows, by kind: `(N, C, T) -> (N, C, T)`.
 
-    A fault begins somewhere in the first half of the window and stays to its end (a spike lasts a
-    sample or two). The same windows and seed give the same faults.
+    Half of the faults have begun before the window, the others begin in its first half; all stay
+    to its end (but a spike lasts two samples). The same windows and seed give the same faults.
     """
     found = {}
     for place, (kind, change) in enumerate(KINDS.items()):
@@ -30,7 +30,8 @@ def seeded_faults(x: Array, seed: int = 0) -> dict[str, Array]:
         usual = np.maximum(x.std(axis=(0, 2)), 1e-3)
         for n in range(len(x)):
             channel = int(random.integers(x.shape[1]))
-            begin = int(random.integers(max(x.shape[2] // 2, 1)))
+            half = x.shape[2] // 2
+            begin = max(int(random.integers(-half, max(half, 1))), 0)
             other = x[int(random.integers(len(x))), channel, begin:]
             own = x[n, channel, begin:] / usual[channel]
             changed = change(own, other / usual[channel], random)

@@ -1,8 +1,8 @@
 """`python -m tests.soak --seconds 600 --json soak.json`: what `make soak` runs.
 
 A real broker, one `monitor run` with deep, statistical and learning detectors, and machines that
-come and go. The first fifth of the time finds the highest rate at which the lag stays small, and
-warms up; over the rest memory, descriptors and threads must not grow.
+come and go. It is sent as much as it reads, which is the highest rate that it can sustain: the lag
+is kept at about two seconds. After a warm-up memory, descriptors and threads must not grow.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ from tests.soak.gauge import Usage, growth, open_files, resident_mib, threads
 from tests.soak.load import Load, Population
 
 MOST_GROWTH = 0.01
+FEWEST = 100  # windows on their way, whatever the rate; fewer a second are no load
+SECONDS_BEHIND = 2.0
 WARM_UP = 0.3
 
 
@@ -56,9 +58,10 @@ class Found:
 
     @property
     def is_steady(self) -> bool:
-        """Whether nothing grows, and nobody who is gone is shown."""
+        """Whether it worked all the while, nothing grows, and nobody who is gone is shown."""
         steady = self.files[0] == self.files[1] and self.threads[0] == self.threads[1]
-        return self.growth < MOST_GROWTH and steady and not self.gone_still_shown
+        worked = self.windows > FEWEST * self.seconds and not self.refused
+        return worked and self.growth < MOST_GROWTH and steady and not self.gone_still_shown
 
 
 def main(
@@ -86,7 +89,7 @@ def soak(folder: Path, seconds: float, sensors: int) -> Found:
         setting.learn(config)
         with running(config) as process:
             process.wait_until_ready()
-            with Load(broker.address, setting.TOPIC, population, rate=500.0) as load:
+            with Load(broker.address, setting.TOPIC, population) as load:
                 used = list(_watch(process, load, seconds))
                 shown = _shown(process)
                 found = _figures(used, load, shown)
@@ -111,27 +114,20 @@ def _broker(directory: Path) -> Iterator[Broker]:
 
 
 def _watch(process: Running, load: Load, seconds: float) -> Iterator[Usage]:
-    """A look every second; while it warms up the rate follows what the process can do."""
+    """A look every second, and as much more to do as the process can take."""
     columns = (TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("warming up", total=None)
-        began = time.monotonic()
+        began, before = time.monotonic(), _look(process, 0.0)
         while (second := time.monotonic() - began) < seconds:
             used = _look(process, second)
-            load.rate *= _faster(used.lag / load.rate, warming=second < seconds * WARM_UP)
-            state = f"{load.rate:,.0f} windows/s, lag {used.lag:,}, {used.resident:,.0f} MiB"
+            rate = (used.processed - before.processed) / max(used.second - before.second, 0.5)
+            load.allowed = load.sent + max(0, round(max(FEWEST, rate * SECONDS_BEHIND)) - used.lag)
+            state = f"{rate:,.0f} windows/s, lag {used.lag:,}, {used.resident:,.0f} MiB"
             bar.update(task, description=state)
+            before = used
             yield used
             time.sleep(max(0.0, 1.0 - (time.monotonic() - began - second)))
-
-
-def _faster(behind: float, *, warming: bool) -> float:
-    """By what to change the rate where the process is so many seconds behind: to the highest that
-    it can sustain, and then along with it.
-    """
-    if behind < 1:
-        return 1.1 if warming else 1.01
-    return 1.0 if behind < 3 else 0.8 if warming else 0.97
 
 
 def _look(process: Running, second: float) -> Usage:

@@ -1,5 +1,7 @@
 """Machines that come and go, sent as fast as they are read.
 
+How many messages may be on their way is said from outside, so the rate is what the reader can do.
+
 Event time is a multiple of the wall's: all machines send a window for each `length` of it, so the
 rate of messages is that of the time, and a sensor's time to live passes as fast.
 """
@@ -7,7 +9,6 @@ rate of messages is that of the time, and a sensor's time to live passes as fast
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from dataclasses import dataclass
 
@@ -23,7 +24,6 @@ SAMPLES = 64
 RATE = 64.0
 LENGTH = SAMPLES / RATE
 _SHAPES = 512
-_SLICE = 0.1
 _REST = 0.02
 
 
@@ -50,10 +50,10 @@ class Population:
 
 
 class Load:
-    """Sends in a thread of its own; `rate` is in windows a second and may be changed any time."""
+    """Sends in a thread of its own, until `sent` windows are `allowed`."""
 
-    def __init__(self, address: str, topic: str, population: Population, rate: float) -> None:
-        self.rate, self.sent, self.refused = rate, 0, 0
+    def __init__(self, address: str, topic: str, population: Population) -> None:
+        self.allowed, self.sent, self.refused = 0, 0, 0
         self.population = population
         self._topic = topic
         self._producer = KafkaProducer(
@@ -75,20 +75,15 @@ class Load:
         self._producer.close(timeout=30)
 
     def _send(self) -> None:
-        start, allowed, last = START, 0.0, time.monotonic()
-        while not self._enough.is_set():
+        start = START
+        while True:
             for sensor in list(self.population.present):
+                while self.sent >= self.allowed:
+                    if self._enough.wait(_REST):
+                        return
                 self._one(sensor, start)
-                allowed -= 1
-                while allowed < 1 and not self._enough.is_set():
-                    now = time.monotonic()
-                    # What could not be sent in time is not made up for: that would be a burst.
-                    allowed += min(now - last, _SLICE) * self.rate
-                    last = now
-                    if allowed < 1:
-                        time.sleep(_REST)
-                if self._enough.is_set():
-                    return
+            if self._enough.is_set():
+                return
             start += LENGTH
             self.population.pass_time(LENGTH)
 
