@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from monitor.detect.deep.nets import Residual, decoder, encoder, folded
+from monitor.detect.deep.encoders import encoder_kind
+from monitor.detect.deep.nets import Residual, folded
 from monitor.detect.deep.torch_base import NetDetector
 from monitor.detect.deep.training import Examples, Loss, Training, examples, seeded, split, train
 from monitor.types import Array
@@ -24,8 +25,9 @@ class ConvAutoencoder(NetDetector):
     """Scores the mean squared error of rebuilding an example, each channel's divided by what it
     is on held-out normal examples: about 1 for a normal one.
 
-    `widths` are the channels of the encoder's stages, `latent` is the size of the bottleneck;
-    the rest are fields of `Training`. Raises ConfigError for values that cannot be used.
+    `widths` are the channels of the encoder's stages, `latent` is the size of the bottleneck,
+    `encoder` is one of ENCODERS, the decoder is of the same kind; the rest are fields of
+    `Training`. Raises ConfigError for values that cannot be used.
     """
 
     def __init__(
@@ -34,9 +36,11 @@ class ConvAutoencoder(NetDetector):
         *,
         widths: Sequence[int] = (16, 32),
         latent: int = 32,
+        encoder: str = "conv",
         **training: Any,
     ) -> None:
         super().__init__(shape, widths, latent)
+        self.kind = encoder_kind(encoder)
         self.training = Training(**training)
         self.net = Residual(folded(self._autoencoder()), self.shape[0])
 
@@ -64,8 +68,8 @@ class ConvAutoencoder(NetDetector):
 
     def _autoencoder(self) -> nn.Sequential:
         with seeded(self.training.seed):
-            inward = encoder(self.shape, self.widths, self.latent)
-            return nn.Sequential(*inward, *decoder(self.shape, self.widths, self.latent))
+            inward = self.kind.encoder(self.shape, self.widths, self.latent)
+            return nn.Sequential(*inward, *self.kind.decoder(self.shape, self.widths, self.latent))
 
 
 def _rebuild(net: nn.Module, data: Examples) -> Loss:

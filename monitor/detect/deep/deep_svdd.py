@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from monitor.detect.classical.mahalanobis import whitening_of
-from monitor.detect.deep.nets import Distance, encoder, folded
+from monitor.detect.deep.encoders import encoder_kind
+from monitor.detect.deep.nets import Distance, folded
 from monitor.detect.deep.torch_base import NetDetector
 from monitor.detect.deep.training import (
     Examples,
@@ -40,8 +41,8 @@ class DeepSVDD(NetDetector):
     to the centre does not pay. The distance is measured in units of the spread that is left in
     each direction (whitened, and divided by the dimensions: about 1 for a normal example), since
     the directions that training pressed together tell most. `widths` are the channels of the
-    encoder's stages, `latent` is the size of the embedding; the rest are fields of `Training`.
-    Raises ConfigError for values that cannot be used.
+    encoder's stages, `latent` is the size of the embedding, `encoder` is one of ENCODERS; the rest
+    are fields of `Training`. Raises ConfigError for values that cannot be used.
     """
 
     def __init__(
@@ -50,10 +51,12 @@ class DeepSVDD(NetDetector):
         *,
         widths: Sequence[int] = (16, 32),
         latent: int = 64,
+        encoder: str = "conv",
         learning_rate: float = 5e-4,
         **training: Any,
     ) -> None:
         super().__init__(shape, widths, latent)
+        self.kind = encoder_kind(encoder)
         self.training = Training(learning_rate=learning_rate, **training)
         self.net = Distance(folded(self._encoder()), latent)
 
@@ -78,7 +81,7 @@ class DeepSVDD(NetDetector):
 
     def _encoder(self) -> nn.Sequential:
         with seeded(self.training.seed):
-            return encoder(self.shape, self.widths, self.latent)
+            return self.kind.encoder(self.shape, self.widths, self.latent)
 
 
 def _refuse_collapse(embedding: Tensor, kept: float) -> None:

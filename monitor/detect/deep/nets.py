@@ -21,7 +21,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from monitor.errors import ConfigError
 
 MOST_WEIGHTS = 100_000_000
-_STRIDES = {1: 4, 2: 2}
+STRIDES = {1: 4, 2: 2}
 _CONVOLUTIONS: dict[int, type[nn.Conv1d | nn.Conv2d]] = {1: nn.Conv1d, 2: nn.Conv2d}
 _TRANSPOSED: dict[int, type[nn.ConvTranspose1d | nn.ConvTranspose2d]] = {
     1: nn.ConvTranspose1d,
@@ -98,10 +98,10 @@ def check_shape(shape: Sequence[int]) -> tuple[int, ...]:
 
 def check_weights(shape: tuple[int, ...], widths: Sequence[int], latent: int) -> None:
     """Raises ConfigError for an encoder of over MOST_WEIGHTS, before memory is taken for it."""
-    sides, unit = shape[1:], _STRIDES[len(shape) - 1]
+    sides, unit = shape[1:], STRIDES[len(shape) - 1]
     kernel = (2 * unit) ** len(sides)
     stages = sum(kernel * before * width for before, width in pairwise((shape[0], *widths)))
-    count = stages + latent * math.prod(_innermost(_padded(sides, len(widths)), widths))
+    count = stages + latent * math.prod(innermost(padded(sides, len(widths)), widths))
     if count > MOST_WEIGHTS:
         raise ConfigError(
             f"widths {tuple(widths)} and latent {latent} for examples {shape} make {count} "
@@ -113,9 +113,9 @@ def encoder(shape: tuple[int, ...], widths: Sequence[int], latent: int) -> nn.Se
     """`(N, *shape) -> (N, latent)`, without biases and bounded activations: no layer can map
     every input to the same point by its own constants (Ruff et al. 2018, section 3.3).
     """
-    sides, stride = shape[1:], _STRIDES[len(shape) - 1]
+    sides, stride = shape[1:], STRIDES[len(shape) - 1]
     conv, norm = _CONVOLUTIONS[len(sides)], _NORMS[len(sides)]
-    target = _padded(sides, len(widths))
+    target = padded(sides, len(widths))
     layers: list[nn.Module] = [Pad(sides, target)] if target != sides else []
     for before, width in pairwise((shape[0], *widths)):
         layers += [
@@ -123,16 +123,16 @@ def encoder(shape: tuple[int, ...], widths: Sequence[int], latent: int) -> nn.Se
             norm(width, affine=False),
             nn.LeakyReLU(0.1),
         ]
-    flat = math.prod(_innermost(target, widths))
+    flat = math.prod(innermost(target, widths))
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(flat, latent, bias=False))
 
 
 def decoder(shape: tuple[int, ...], widths: Sequence[int], latent: int) -> nn.Sequential:
     """`(N, latent) -> (N, *shape)`, the encoder's mirror image, with biases."""
-    sides, stride = shape[1:], _STRIDES[len(shape) - 1]
+    sides, stride = shape[1:], STRIDES[len(shape) - 1]
     transposed, norm = _TRANSPOSED[len(sides)], _NORMS[len(sides)]
-    target = _padded(sides, len(widths))
-    inner = _innermost(target, widths)
+    target = padded(sides, len(widths))
+    inner = innermost(target, widths)
     layers: list[nn.Module] = [nn.Linear(latent, math.prod(inner)), nn.Unflatten(1, inner)]
     outward = (*reversed(widths), shape[0])
     for before, width in pairwise(outward):
@@ -154,20 +154,36 @@ def _folded(layers: list[nn.Module]) -> Iterator[nn.Module]:
     for layer, after in zip(layers, [*layers[1:], None], strict=True):
         if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
             continue
-        if isinstance(after, nn.BatchNorm1d | nn.BatchNorm2d):
+        if isinstance(layer, nn.Linear) and isinstance(after, nn.BatchNorm1d):
+            yield _fused_linear(layer, after)
+        elif isinstance(after, nn.BatchNorm1d | nn.BatchNorm2d):
             transposed = isinstance(layer, nn.ConvTranspose1d | nn.ConvTranspose2d)
             yield fuse_conv_bn_eval(layer, after, transpose=transposed)  # type: ignore[type-var]
         else:
             yield layer
 
 
-def _padded(sides: tuple[int, ...], stages: int) -> tuple[int, ...]:
+def _fused_linear(layer: nn.Linear, norm: nn.BatchNorm1d) -> nn.Linear:
+    """One layer for inference that does what both do."""
+    mean, variance = norm.get_buffer("running_mean"), norm.get_buffer("running_var")
+    scale = torch.rsqrt(variance + norm.eps)
+    shift = -mean * scale
+    if norm.affine:
+        scale, shift = norm.weight * scale, norm.weight * shift + norm.bias
+    both = nn.Linear(layer.in_features, layer.out_features)
+    with torch.no_grad():
+        both.weight.copy_(layer.weight * scale[:, None])
+        both.bias.copy_(shift if layer.bias is None else layer.bias * scale + shift)
+    return both.eval()
+
+
+def padded(sides: tuple[int, ...], stages: int) -> tuple[int, ...]:
     """The sides rounded up to what the stages divide without rest."""
-    unit = _STRIDES[len(sides)] ** stages
+    unit = STRIDES[len(sides)] ** stages
     return tuple(-(-side // unit) * unit for side in sides)
 
 
-def _innermost(target: tuple[int, ...], widths: Sequence[int]) -> tuple[int, ...]:
+def innermost(target: tuple[int, ...], widths: Sequence[int]) -> tuple[int, ...]:
     """The shape behind the last stage."""
-    unit = _STRIDES[len(target)] ** len(widths)
+    unit = STRIDES[len(target)] ** len(widths)
     return (widths[-1], *(side // unit for side in target))

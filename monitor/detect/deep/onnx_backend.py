@@ -13,6 +13,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from monitor.detect.deep.nets import Crop, Distance, Pad, Residual
+from monitor.detect.deep.patch_net import Patches, Rows, Unpatched
 from monitor.errors import ConfigError, ModelError
 from monitor.types import Array
 
@@ -115,6 +116,10 @@ class _Graph:
         self.constants.append(onnx.numpy_helper.from_array(np.ascontiguousarray(array), name))
         return name
 
+    def reshaped(self, value: str, sizes: Sequence[int]) -> str:
+        """The same numbers in another shape; -1 stands for what is left."""
+        return self.add("Reshape", [value, self.constant(sizes)])
+
     def weights(self, layer: Any) -> list[str]:
         """The constants of a layer's weight and, where it has one, bias."""
         return [self.constant(p) for p in (layer.weight, layer.bias) if p is not None]
@@ -146,8 +151,25 @@ def _flatten(graph: _Graph, layer: Any, value: str) -> str:
 
 
 def _unflatten(graph: _Graph, layer: Any, value: str) -> str:
-    sizes = graph.constant((graph.shape[0], *layer.unflattened_size))
-    return graph.add("Reshape", [value, sizes])
+    return graph.reshaped(value, (graph.shape[0], *layer.unflattened_size))
+
+
+def _rows(graph: _Graph, layer: Any, value: str) -> str:
+    return graph.reshaped(value, (-1, layer.length))
+
+
+def _patches(graph: _Graph, layer: Any, value: str) -> str:
+    return graph.reshaped(_permuted(graph, layer, value), (graph.shape[0], -1))
+
+
+def _unpatched(graph: _Graph, layer: Any, value: str) -> str:
+    return graph.reshaped(_permuted(graph, layer, value), (graph.shape[0], *layer.shape))
+
+
+def _permuted(graph: _Graph, layer: Any, value: str) -> str:
+    axes = [0, *(place + 1 for place in layer.order)]
+    value = graph.reshaped(value, (graph.shape[0], *layer.sizes))
+    return graph.add("Transpose", [value], perm=axes)
 
 
 def _pad(graph: _Graph, layer: Any, value: str) -> str:
@@ -170,6 +192,9 @@ _LAYERS: dict[type[nn.Module], Callable[[_Graph, Any, str], str]] = {
     nn.LeakyReLU: _leaky,
     nn.Flatten: _flatten,
     nn.Unflatten: _unflatten,
+    Rows: _rows,
+    Patches: _patches,
+    Unpatched: _unpatched,
     Pad: _pad,
     Crop: _crop,
 }
