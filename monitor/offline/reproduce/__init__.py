@@ -1,0 +1,1 @@
+"""Published benchmarks, run again with the product: a command and a number each."""
