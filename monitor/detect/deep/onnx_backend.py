@@ -6,12 +6,14 @@ extra `fast` installs what it needs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
+from monitor.detect.deep.heads import Deviation, Likeness
 from monitor.detect.deep.nets import Crop, Distance, Pad, Residual
 from monitor.detect.deep.patch_net import Patches, Rows, Unpatched
 from monitor.errors import ConfigError, ModelError
@@ -27,6 +29,7 @@ except ImportError:  # the extra `fast` is not there
 
 _OPSET = 17
 _IR_VERSION = 8
+_TINY = torch.full((1,), 1e-12)
 
 
 def available() -> bool:
@@ -35,12 +38,13 @@ def available() -> bool:
 
 
 class OnnxProgram:
-    """A head of `nets.py` as a session on one thread, for examples of one fixed shape.
+    """A head, one of those in `_HEADS`, as a session on one thread, for one fixed shape of calls.
 
-    Raises ConfigError where onnx or onnxruntime is not installed.
+    Raises ConfigError where onnx or onnxruntime is not installed, ModelError for a net with a part
+    that cannot be translated.
     """
 
-    def __init__(self, head: Residual | Distance, shape: tuple[int, ...]) -> None:
+    def __init__(self, head: nn.Module, shape: tuple[int, ...]) -> None:
         if not available():
             raise ConfigError(
                 "backend 'onnx' needs the packages onnx and onnxruntime (pip install "
@@ -67,9 +71,11 @@ class _Graph:
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
 
-    def model(self, head: Residual | Distance) -> bytes:
+    def model(self, head: nn.Module) -> bytes:
         """The whole model, input `x`, output the last node's."""
-        value = self.residual(head) if isinstance(head, Residual) else self.distance(head)
+        if type(head) not in _HEADS:
+            raise ModelError(f"{_unknown(head)}; valid are {_names(_HEADS)}")
+        value = _HEADS[type(head)](self, head)
         kind = onnx.TensorProto.FLOAT
         graph = onnx.helper.make_graph(
             self.nodes,
@@ -82,24 +88,11 @@ class _Graph:
         model = onnx.helper.make_model(graph, opset_imports=opsets, ir_version=_IR_VERSION)
         return bytes(model.SerializeToString())
 
-    def residual(self, head: Residual) -> str:
-        difference = self.add("Sub", [self.sequence(head.net), "x"])
-        square = self.add("Mul", [difference, difference])
-        # Not ReduceMean: its sums are grouped by where a row lies in memory.
-        mean = self.add("Flatten", [self.add("GlobalAveragePool", [square])])
-        return self.add("Mul", [mean, self.constant(head.weight)])
-
-    def distance(self, head: Distance) -> str:
-        difference = self.add("Sub", [self.sequence(head.net), self.constant(head.centre)])
-        square = self.add("Mul", [difference, difference])
-        return self.add("Mul", [square, self.constant(head.weight)])
-
-    def sequence(self, net: nn.Sequential) -> str:
-        value = "x"
+    def sequence(self, net: nn.Sequential, value: str = "x") -> str:
+        """The layers, one after the other."""
         for layer in net:
             if type(layer) not in _LAYERS:
-                known = ", ".join(sorted(kind.__name__ for kind in _LAYERS))
-                raise ModelError(f"{type(layer).__name__} cannot run in ONNX; valid are {known}")
+                raise ModelError(f"{_unknown(layer)}; valid are {_names(_LAYERS)}")
             value = _LAYERS[type(layer)](self, layer, value)
         return value
 
@@ -123,6 +116,68 @@ class _Graph:
     def weights(self, layer: Any) -> list[str]:
         """The constants of a layer's weight and, where it has one, bias."""
         return [self.constant(p) for p in (layer.weight, layer.bias) if p is not None]
+
+
+def _unknown(part: nn.Module) -> str:
+    return f"{type(part).__name__} cannot run in ONNX"
+
+
+def _names(table: Mapping[type[nn.Module], object]) -> str:
+    return ", ".join(sorted(kind.__name__ for kind in table))
+
+
+def _residual(graph: _Graph, head: Any) -> str:
+    difference = graph.add("Sub", [graph.sequence(head.net), "x"])
+    square = graph.add("Mul", [difference, difference])
+    # Not ReduceMean: its sums are grouped by where a row lies in memory.
+    mean = graph.add("Flatten", [graph.add("GlobalAveragePool", [square])])
+    return graph.add("Mul", [mean, graph.constant(head.weight)])
+
+
+def _distance(graph: _Graph, head: Any) -> str:
+    difference = graph.add("Sub", [graph.sequence(head.net), graph.constant(head.centre)])
+    square = graph.add("Mul", [difference, difference])
+    return graph.add("Mul", [square, graph.constant(head.weight)])
+
+
+def _deviation(graph: _Graph, head: Any) -> str:
+    return graph.add("Softplus", [graph.sequence(head.net)])
+
+
+def _likeness(graph: _Graph, head: Any) -> str:
+    """See `heads.Likeness`; every example is `count` rows between the shifts and the end."""
+    rows, count, size = graph.shape[0], len(head.norm), head.memory.shape[2]
+    graph.shape = (rows * count, *graph.shape[1:])
+    seen = graph.sequence(head.encoder, _shifted(graph, head.shifts, rows))
+    told = graph.add("LogSoftmax", [_linear(graph, head.classifier, seen)], axis=1)
+    own = graph.constant([place * (count + 1) for place in range(count)])
+    told = graph.add("Gather", [graph.reshaped(told, (rows, count * count)), own], axis=1)
+    embedding = _linear(graph, head.projection, seen)
+    square = graph.add("Mul", [embedding, embedding])
+    mean = graph.add("GlobalAveragePool", [graph.reshaped(square, (rows * count, 1, size))])
+    mean = graph.add("Add", [graph.reshaped(mean, (rows, count, 1)), graph.constant(_TINY)])
+    length = graph.add("Sqrt", [mean])
+    unit = graph.add("Div", [graph.reshaped(embedding, (rows, count, size)), length])
+    memory = graph.constant(head.memory.transpose(1, 2))
+    cosines = graph.add("MatMul", [graph.add("Transpose", [unit], perm=[1, 0, 2]), memory])
+    nearest = graph.add("ReduceMax", [cosines], axes=[2], keepdims=0)
+    nearest = graph.add("Transpose", [nearest], perm=[1, 0])
+    share = graph.add("Div", [graph.reshaped(length, (rows, count)), graph.constant(head.norm)])
+    share = graph.add("Min", [share, graph.constant(torch.ones(1))])
+    unlike = graph.add("Sub", [graph.constant(torch.ones(1)), graph.add("Mul", [nearest, share])])
+    parts = graph.add("Concat", [unlike, graph.add("Neg", [told])], axis=1)
+    return graph.add("Mul", [graph.add("Relu", [parts]), graph.constant(head.weight)])
+
+
+def _shifted(graph: _Graph, shifts: Any, rows: int) -> str:
+    _, channels, samples = graph.shape
+    count = len(shifts.index)
+    value = graph.add("Gather", ["x", graph.constant(shifts.index.flatten().tolist())], axis=2)
+    value = graph.reshaped(value, (rows, channels, count, samples))
+    value = graph.add("Mul", [value, graph.constant(shifts.sign[:, None])])
+    value = graph.add("Add", [value, graph.constant(shifts.offset)])
+    value = graph.add("Transpose", [value], perm=[0, 2, 1, 3])
+    return graph.reshaped(value, (rows * count, channels, samples))
 
 
 def _convolution(operator: str) -> Callable[[_Graph, Any, str], str]:
@@ -197,4 +252,11 @@ _LAYERS: dict[type[nn.Module], Callable[[_Graph, Any, str], str]] = {
     Unpatched: _unpatched,
     Pad: _pad,
     Crop: _crop,
+}
+
+_HEADS: dict[type[nn.Module], Callable[[_Graph, Any], str]] = {
+    Residual: _residual,
+    Distance: _distance,
+    Deviation: _deviation,
+    Likeness: _likeness,
 }

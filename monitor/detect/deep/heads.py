@@ -1,0 +1,75 @@
+"""Heads of nets beyond those of `nets.py`: what turns embeddings into the parts of a score."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import log_softmax, softplus
+
+
+class Deviation(nn.Module):
+    """The output as a number over 0 that ascends with it: `(N, ...) -> (N, 1)`, log(1 + e^u)."""
+
+    def __init__(self, net: nn.Sequential) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: Tensor) -> Tensor:
+        return softplus(self.net(x))
+
+
+class Shifts(nn.Module):
+    """K fixed transformations of a signal: `(N, C, T) -> (N * K, C, T)`, those of a row together.
+
+    The k-th is `sign[k] * x[..., index[k]] + offset[k]`; `index` and `offset` are `(K, T)`. They
+    follow from a detector's parameters, so they are no part of its state.
+    """
+
+    index: Tensor
+    sign: Tensor
+    offset: Tensor
+
+    def __init__(self, index: Tensor, sign: Tensor, offset: Tensor) -> None:
+        super().__init__()
+        for name, value in (("index", index), ("sign", sign), ("offset", offset)):
+            self.register_buffer(name, value, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        shifted = x[:, :, self.index] * self.sign[:, None] + self.offset
+        return shifted.transpose(1, 2).reshape(-1, *x.shape[1:])
+
+
+class Likeness(nn.Module):
+    """How unlike what is known the embeddings of an example's transformations are: `(N, C, T) ->
+    (N, 2 * K)`.
+
+    The first K parts are 1 - similarity: the cosine to the nearest of the `memory` `(K, M, D)` of
+    that transformation, times the length of the embedding in units of what is usual (`norm`,
+    `(K,)`), at most 1. The others are the cross-entropies of telling which transformation it was.
+    """
+
+    memory: Tensor
+    norm: Tensor
+    weight: Tensor
+
+    def __init__(
+        self, shifts: Shifts, encoder: nn.Sequential, ends: tuple[nn.Linear, nn.Linear], size: int
+    ) -> None:
+        super().__init__()
+        self.shifts, self.encoder = shifts, encoder
+        self.projection, self.classifier = ends
+        count = len(shifts.index)
+        self.register_buffer("memory", torch.zeros(count, size, self.projection.out_features))
+        self.register_buffer("norm", torch.ones(count))
+        self.register_buffer("weight", torch.ones(2 * count))
+
+    def forward(self, x: Tensor) -> Tensor:
+        count = len(self.norm)
+        seen = self.encoder(self.shifts(x))
+        embedding = self.projection(seen).reshape(-1, count, self.memory.shape[2])
+        told = log_softmax(self.classifier(seen), 1).reshape(-1, count * count)
+        length = (embedding.square().mean(2) + 1e-12).sqrt()
+        cosines = (embedding / length[:, :, None]).transpose(0, 1) @ self.memory.transpose(1, 2)
+        nearest = cosines.amax(2).T * (length / self.norm).clamp(max=1)
+        parts = torch.cat([1 - nearest, -told[:, :: count + 1]], 1)
+        return parts.clamp(min=0) * self.weight
