@@ -2,8 +2,8 @@
 
 Written from the benchmark's paper: Lavin & Ahmad, "Evaluating Real-Time Anomaly Detection
 Algorithms - the Numenta Anomaly Benchmark", ICMLA 2015, and its published result tables. A label is
-a window of time. Of the detections inside a window the earliest counts, and the more the earlier
-it is; each detection outside costs, the more the later it is after the last window; a window without a
+a window of time. Of the detections inside a window the earliest counts, and the more the earlier it
+is; each detection outside costs, the more the later it is after the last window; a window without a
 detection costs the most. 0 is a detector that says nothing, 100 one that detects the first row of
 each window and nothing else.
 """
