@@ -277,10 +277,11 @@ class Runner:
 
     def _again(self) -> Mapping[Partition, int]:
         """What is committed again: where a tick has found something, since the offset is what a
-        transaction is fenced by; and now and then everything, for the sake of the answer.
+        transaction is fenced by; now and then everything, for the sake of the answer; and that each
+        time after a failure, since an empty commit would be done though nobody is there.
         """
         committed = self.custody.committed
-        if self.steady() < self._confirm_due:
+        if self.steady() < self._confirm_due and "delivery" not in self.failing:
             return {partition: committed[partition] for partition in self._ticked}
         self._confirm_due = self.steady() + self.pace.confirm_every
         return dict(committed)

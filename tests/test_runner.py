@@ -208,6 +208,21 @@ def test_a_quiet_log_is_committed_again_so_that_an_outage_is_noticed() -> None:
     assert bench.runner.failing == {"delivery": "broker is away"}
 
 
+def test_after_a_failure_only_a_commit_of_something_says_that_it_works_again() -> None:
+    bench = Bench(confirm_every=30.0).feed(1).start().steps(2)
+    bench.now = 31.0
+    for _ in range(3):
+        bench.source.fails["commit"] = SourceError("broker is away", retriable=True)
+        bench.now += 1
+        bench.steps()
+        assert bench.runner.failing == {"delivery": "broker is away"}
+    bench.acts.clear()
+    bench.now += 1
+    bench.steps()
+    assert "commit 1" in bench.acts
+    assert not bench.runner.failing
+
+
 def test_a_step_takes_as_many_records_as_its_time_allows() -> None:
     bench = Bench(step_within=1.0)
     asked: list[int | None] = []
