@@ -14,9 +14,12 @@ from monitor.errors import ConfigError
 DETECTORS = {
     "conv_ae": "monitor.detect.deep.conv_ae:ConvAutoencoder",
     "deep_svdd": "monitor.detect.deep.deep_svdd:DeepSVDD",
+    "dense_ae": "monitor.detect.deep.dense_ae:DenseAutoencoder",
     "ensemble": "monitor.detect.ensemble:Ensemble",
     "mahalanobis": "monitor.detect.classical.mahalanobis:Mahalanobis",
+    "neighbours": "monitor.detect.online.neighbours:Neighbours",
     "online_iforest": "monitor.detect.online.online_iforest:OnlineIsolationForest",
+    "residual": "monitor.detect.online.residual:Residual",
 }
 
 

@@ -1,0 +1,118 @@
+"""One-step residual: predicts each sample from those before it, and scores the surprise."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from monitor.detect.online.recursive import Filters, Rules, errors, score_learn
+from monitor.detect.online.slot_memory import Field, SlotMemory, checked_rows
+from monitor.errors import ConfigError
+from monitor.types import Array, Slots, State
+
+JOINS = ("rms", "max")
+_RIPE = 4  # samples for each weight, before the first score
+_FLOOR = 1e-3  # of a channel's scale: a smaller error is none
+
+
+class Residual:
+    """Scores the newest `hop` samples of a window by how badly an autoregression of each channel,
+    which learns as it goes, predicts them: in units of the channel's usual error, so about 1.
+
+    `order` is the number of samples that a prediction looks at, `memory` the number of samples
+    that teach it (exponential forgetting). `join` takes the root mean square over channels and new
+    samples, or the largest. Outliers count in learning as 4 usual errors at most. NaN until 4
+    samples for each weight are known. It sees the samples as they come, on any scale.
+
+    Raises ConfigError for parameters out of range, or a window that is not longer than `order`.
+    Source: S. Haykin, Adaptive Filter Theory, chapter 9, in Bierman's factored form.
+    """
+
+    view: ClassVar[str] = "window"
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        *,
+        order: int = 8,
+        memory: int = 1000,
+        hop: int = 1,
+        join: Literal["rms", "max"] = "rms",
+    ) -> None:
+        self.shape = tuple(shape)
+        _check(self.shape, order, memory, hop, join)
+        size = order + 1
+        ripe = max(_RIPE * size, 16)
+        self._rules = Rules(hop, float(memory), ripe, _FLOOR, join == "max")
+        channels = self.shape[0]
+        fields = {
+            "centre": Field("float64", (channels,)),
+            "scale": Field("float64", (channels,), 0),
+            "error": Field("float64", (channels,), 0),
+            "weights": Field("float64", (channels, size)),
+            "factor": Field("float64", (channels, size * (size + 1) // 2)),
+            "learned": Field("int64", (), 0, 2**62),
+        }
+        made_with = {"channels": channels, "order": order, "memory": memory, "hop": hop}
+        self._memory = SlotMemory("residual", Filters, fields, made_with)
+        self._warm()
+
+    def score_learn(self, slots: Slots, x: Array, cut: Array) -> Array:
+        """Score the new samples of each row, then learn them where the score is at most `cut`:
+        `(N,), (N, C, T), (N,) -> (N,)`. Raises ModelError for rows of another shape.
+        """
+        slots, rows, cuts = checked_rows(self.shape, slots, x, cut)
+        self._memory.reach(slots)
+        scores = np.empty(len(rows), np.float32)
+        score_learn(self._memory.arrays, self._rules, slots, rows, cuts, scores)
+        return scores
+
+    def contributions(self, slots: Slots, x: Array) -> Array:
+        """The share of each channel in the squared error: `(N,), (N, C, T) -> (N, C)`; all 0 where
+        nothing is known.
+        """
+        slots, rows, _ = checked_rows(self.shape, slots, x, np.zeros(len(slots), np.float32))
+        self._memory.reach(slots)
+        squares = np.zeros((len(rows), self.shape[0]))
+        errors(self._memory.arrays, self._rules, slots, rows, squares)
+        total = squares.sum(axis=1, keepdims=True)
+        return np.asarray(squares / np.where(total > 0, total, 1), np.float32)
+
+    def forget(self, slots: Slots) -> None:
+        """Make these slots as if never seen: other sensors will have them."""
+        self._memory.forget(slots)
+
+    def state(self) -> State:
+        """The filters, one row for each slot in use, and the parameters they were made with."""
+        return self._memory.state()
+
+    def restore(self, state: State) -> None:
+        """Go on from a state. Raises StateError where it is damaged or of other parameters."""
+        self._memory.restore(state)
+
+    def _warm(self) -> None:
+        """Have the compiler done before the first record, not on it."""
+        nobody = np.empty(0, np.int64)
+        rows = np.empty((0, *self.shape), np.float32)
+        self.score_learn(nobody, rows, np.empty(0, np.float32))
+        self.contributions(nobody, rows)
+
+
+def _check(shape: tuple[int, ...], order: int, memory: int, hop: int, join: str) -> None:
+    """Raise ConfigError naming the parameter that makes no filter, and what would."""
+    if len(shape) != 2 or shape[0] < 1:
+        raise ConfigError(f"residual: needs windows (channels, samples), not {shape}")
+    limits = {
+        "order": (order, 0, min(64, shape[1] - 1)),
+        "memory": (memory, 10, 10_000_000),
+        "hop": (hop, 1, shape[1]),
+    }
+    for name, (value, low, high) in limits.items():
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise ConfigError(
+                f"residual: {name} is {value!r}; valid for windows of {shape[1]} samples: "
+                f"{low} to {high}"
+            )
+    if join not in JOINS:
+        raise ConfigError(f"residual: join is {join!r}; valid: {', '.join(JOINS)}")
