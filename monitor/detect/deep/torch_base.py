@@ -8,9 +8,10 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from monitor.detect.deep import onnx_backend
-from monitor.detect.deep.nets import Distance, Residual, check_shape, check_weights
+from monitor.detect.deep.nets import check_shape, check_weights
 from monitor.detect.deep.training import one_thread, whole_number
 from monitor.errors import ConfigError, ModelError
 from monitor.types import Array, State
@@ -32,7 +33,7 @@ class Program:
         return total
 
 
-class NetDetector:
+class PartsDetector:
     """A detector whose score is the sum of the parts that a net's head gives for an example.
 
     `net` is the inference form: batch normalisation folded, weights fixed. Set `show_progress`
@@ -40,14 +41,10 @@ class NetDetector:
     """
 
     view: ClassVar[str] = "window"
-    net: Residual | Distance
+    net: nn.Module
 
-    def __init__(self, shape: Sequence[int], widths: Sequence[int], latent: int) -> None:
-        self.shape: tuple[int, ...] = check_shape(shape)
-        self.widths = _checked_widths(widths)
-        whole_number("latent", latent, 1, 4096)
-        check_weights(self.shape, self.widths, latent)
-        self.latent = latent
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.shape = shape
         self.show_progress = False
         self.metrics: dict[str, float] = {}
         self.ready = False
@@ -103,7 +100,26 @@ class NetDetector:
             raise ModelError(f"{type(self).__name__} has no weights yet: call fit or restore first")
 
 
-def _checked_widths(widths: Sequence[int]) -> tuple[int, ...]:
+class NetDetector(PartsDetector):
+    """One whose net is convolutional: stages of `widths` channels, and `latent` numbers inside."""
+
+    def __init__(self, shape: Sequence[int], widths: Sequence[int], latent: int) -> None:
+        super().__init__(check_shape(shape))
+        self.widths = checked_widths(widths)
+        whole_number("latent", latent, 1, 4096)
+        check_weights(self.shape, self.widths, latent)
+        self.latent = latent
+
+
+def channel_shares(parts: Array) -> Array:
+    """What each part is of the sum of its row: `(N, C) -> (N, C)`; 0 where that is 0."""
+    total = parts.sum(axis=1, keepdims=True)
+    shares: Array = parts / (total + (total == 0))
+    return shares
+
+
+def checked_widths(widths: Sequence[int]) -> tuple[int, ...]:
+    """The widths as a tuple. Raises ConfigError for anything but 1 to 6 numbers up to 4096."""
     if not isinstance(widths, list | tuple) or not 1 <= len(widths) <= 6:
         raise ConfigError(f"widths is {widths!r}; valid is a list of 1 to 6 whole numbers")
     for width in widths:

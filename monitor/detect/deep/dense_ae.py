@@ -1,0 +1,75 @@
+"""Dense autoencoder: what a fully connected net cannot rebuild from a few numbers is unusual.
+
+Hinton and Salakhutdinov, "Reducing the dimensionality of data with neural networks", Science 313
+(2006); Sakurada and Yairi, "Anomaly detection using autoencoders with nonlinear dimensionality
+reduction", MLSDA 2014.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from torch import nn
+
+from monitor.detect.deep.dense import check_dense, check_sides, dense
+from monitor.detect.deep.nets import Residual, folded
+from monitor.detect.deep.rebuilding import trained_rebuilder
+from monitor.detect.deep.torch_base import PartsDetector, channel_shares, checked_widths
+from monitor.detect.deep.training import Training, examples, seeded, whole_number
+from monitor.types import Array
+
+_WIDEST, _LATENT = 1024, 64
+
+
+class DenseAutoencoder(PartsDetector):
+    """Scores the mean squared error of rebuilding an example, each channel's divided by what it
+    is on held-out normal examples: about 1 for a normal one.
+
+    The example is flattened to n numbers. `widths` are the sizes of the encoder's layers (n / 2
+    if not given, at most 1,024), `latent` that of the bottleneck (64, at most n / 4): 28 x 28
+    pixels give a net 784-392-64-392-784. The rest are fields of `Training`. Raises ConfigError
+    for values that cannot be used.
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        *,
+        widths: Sequence[int] | None = None,
+        latent: int | None = None,
+        **training: Any,
+    ) -> None:
+        super().__init__(check_sides(shape))
+        size = math.prod(self.shape)
+        self.widths = checked_widths(
+            [max(1, min(size // 2, _WIDEST))] if widths is None else widths
+        )
+        self.latent = max(1, min(size // 4, _LATENT)) if latent is None else latent
+        whole_number("latent", self.latent, 1, 4096)
+        self.training = Training(**training)
+        self._sizes = (size, *self.widths, self.latent)
+        check_dense(self._sizes)
+        inward, outward = self._halves()
+        self.net = Residual(folded(nn.Sequential(*inward, *outward)), self.shape[0])
+
+    def fit(self, x: Array, y: Array | None = None) -> None:
+        """Learn to rebuild `(N, *shape)`; labelled anomalies are left out.
+
+        Raises ModelError for too few or unusable examples, and where the net collapsed.
+        """
+        data, halves = examples(x, y, self.shape), self._halves()
+        self.net, self.metrics = trained_rebuilder(
+            *halves, data, self.training, progress=self.show_progress
+        )
+        self.ready = True
+
+    def contributions(self, x: Array) -> Array:
+        """The share of each channel in the score: `(N, *shape) -> (N, C)`."""
+        return channel_shares(self.parts(x))
+
+    def _halves(self) -> tuple[nn.Sequential, nn.Sequential]:
+        with seeded(self.training.seed):
+            inward = nn.Sequential(nn.Flatten(), *dense(self._sizes))
+            return inward, nn.Sequential(*dense(self._sizes[::-1]), nn.Unflatten(1, self.shape))

@@ -1,0 +1,43 @@
+"""Training of the autoencoders: two halves that together give back what they were given."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from monitor.detect.deep.health import health, in_pieces, spread_at_start, thinned
+from monitor.detect.deep.nets import Residual, folded
+from monitor.detect.deep.training import Examples, Loss, Training, one_thread, split, train
+
+_SMALLEST_ERROR = 1e-4
+
+
+def trained_rebuilder(
+    inward: nn.Sequential,
+    outward: nn.Sequential,
+    data: Examples,
+    plan: Training,
+    *,
+    progress: bool = False,
+) -> tuple[Residual, dict[str, float]]:
+    """The inference form of both halves, and the metrics; labelled anomalies are left out.
+
+    Each channel's error is divided by what it is on held-out examples, so that the parts of a
+    normal one sum to about 1. Raises ModelError where the net collapsed.
+    """
+    normal = Examples(data.x[data.y <= 0], data.y[data.y <= 0])
+    sample, net = thinned(normal.x), nn.Sequential(*inward, *outward)
+    start = spread_at_start(in_pieces(inward.eval(), sample))
+    metrics = train(net, _rebuild, normal, plan, progress=progress)
+    channels = normal.x.shape[1]
+    head = Residual(folded(net), channels)
+    with one_thread(), torch.no_grad():
+        errors = in_pieces(head, split(normal)[1].x).mean(0)
+        head.weight.copy_(1 / (errors.clamp(min=_SMALLEST_ERROR) * channels))
+        scores = in_pieces(head, sample).sum(1)
+        embedding = in_pieces(inward.eval(), sample)
+    return head, metrics | health("the autoencoder", embedding, start, scores)
+
+
+def _rebuild(net: nn.Module, data: Examples) -> Loss:
+    return Loss((net(data.x) - data.x).square().flatten(1).mean(1), torch.zeros(()))
