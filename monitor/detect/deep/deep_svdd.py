@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from monitor.detect.classical.mahalanobis import whitening_of
 from monitor.detect.deep.encoders import encoder_kind
+from monitor.detect.deep.health import health, in_pieces, spread_at_start, thinned
 from monitor.detect.deep.nets import Distance, folded
 from monitor.detect.deep.torch_base import NetDetector
 from monitor.detect.deep.training import (
@@ -25,12 +26,10 @@ from monitor.detect.deep.training import (
     seeded,
     train,
 )
-from monitor.errors import ModelError
 from monitor.types import Array
 
 _LEAST_CENTRE = 0.1
 _KEPT_SPREAD = 0.3
-_COLLAPSED = 1e-3
 
 
 class DeepSVDD(NetDetector):
@@ -68,28 +67,18 @@ class DeepSVDD(NetDetector):
         data = examples(x, y, self.shape)
         net = self._encoder()
         start = _settled_embedding(net, data.x[data.y <= 0])
-        centre, spread = _away_from_zero(start.mean(0)), start.std(0)
-        if float(spread.max()) <= 0:
-            raise ModelError(f"the {len(x)} training examples are all the same; nothing to learn")
+        centre, spread = _away_from_zero(start.mean(0)), spread_at_start(start)
         objective = _around(centre, spread.clamp(min=float(spread.max()) * 1e-3))
         self.metrics = train(net, objective, data, self.training, progress=self.show_progress)
-        embedding = _embedding(net, data.x[data.y <= 0])
-        self.metrics["spread"] = float(embedding.std(0).mean() / spread.mean())
-        _refuse_collapse(embedding, self.metrics["spread"])
-        self.net = _whitened(net, embedding)
-        self.ready = True
+        embedding = in_pieces(net.eval(), data.x[data.y <= 0])
+        head = _whitened(net, embedding)
+        scores = in_pieces(head, thinned(data.x[data.y <= 0])).sum(1)
+        self.metrics |= health("Deep SVDD", embedding, spread, scores)
+        self.net, self.ready = head, True
 
     def _encoder(self) -> nn.Sequential:
         with seeded(self.training.seed):
             return self.kind.encoder(self.shape, self.widths, self.latent)
-
-
-def _refuse_collapse(embedding: Tensor, kept: float) -> None:
-    if kept < _COLLAPSED or bool((embedding == embedding[0]).all()):
-        raise ModelError(
-            f"Deep SVDD collapsed: the embedding keeps {kept:.1e} of its spread (at least "
-            f"{_COLLAPSED:g} is needed); lower learning_rate or epochs, or vary the data"
-        )
 
 
 def _around(centre: Tensor, spread: Tensor) -> Objective:
@@ -120,13 +109,7 @@ def _settled_embedding(net: nn.Sequential, x: Tensor) -> Tensor:
         net(rows)
     for norm, value in zip(norms, momentum, strict=True):
         norm.momentum = value
-    return _embedding(net, x)
-
-
-@torch.no_grad()
-def _embedding(net: nn.Sequential, x: Tensor) -> Tensor:
-    net.eval()
-    return torch.cat([net(rows) for rows in torch.split(x, 256)])
+    return in_pieces(net.eval(), x)
 
 
 @torch.no_grad()
