@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, PositiveFloat
 
@@ -17,15 +17,24 @@ class ThresholdConfig(Settings):
     `cap` times the threshold is the most that a flagged score may add; `adopt` flagged windows in
     a row make the new level the normal one; `warm_up` is the number of scores before a detector
     without calibration may call anything anomalous.
+
+    `tail` says where a percentile of the upper twentieth comes from: the scores themselves, or a
+    generalised Pareto distribution fitted to them. `outliers` over the cap enter capped or not at
+    all. `rate_step` is how far, in logarithms, the working rate moves at a flagged score; 0: it
+    does not.
     """
 
     quantile: Probability = 0.995
+    tail: Literal["empirical", "pareto"] = "empirical"
     window: Annotated[int, Field(ge=16, le=1_000_000)] = 2048
     floor: Annotated[float, Field(ge=1e-30, le=1e30)] = 1e-6
     cap: Annotated[float, Field(ge=1.5, le=1e6)] = 2.0
+    outliers: Literal["capped", "left_out"] = "capped"
     adopt: Count = 500
     warm_up: Count = 200
     margin: Annotated[float, Field(ge=1.0, le=1e6)] = 1.0
+    rate_step: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
+    rate_bound: Annotated[float, Field(ge=1.0, le=1e6)] = 8.0
 
 
 def _two_severities() -> dict[Severity, float]:

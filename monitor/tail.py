@@ -5,6 +5,9 @@ using extreme order statistics", Annals of Statistics 1975). It is fitted by pro
 moments, in closed form (Hosking and Wallis, "Parameter and quantile estimation for the generalized
 Pareto distribution", Technometrics 1987, section 3). Everything is in logarithms, since the tail
 soon leaves what a number can hold.
+
+A tail with a bound (a shape below 0) is followed half of the way to that bound, and from there on
+falls exponentially: a bound estimated from a few scores would call everything beyond it impossible.
 """
 
 from __future__ import annotations
@@ -17,47 +20,64 @@ from monitor.compiled import compiled, inlined
 from monitor.types import Array
 
 HEAVIEST = 0.9  # from 1 on a distribution has no mean, and the moments mean nothing
+LIGHTEST = -0.25  # lighter ones are as light: a normal distribution's tail of 5 % has -0.1
 FEWEST = 10
 _TINY = 1e-9
+_FLAT = 1e-6  # shapes closer to 0 are 0
 
 
 @inlined
-def fit_tail(excesses: Array) -> tuple[float, float]:
+def fit_tail(excesses: Array, lightest: float = 0.0) -> tuple[float, float]:
     """Scale and shape of the tail of which these are the excesses over its threshold, ascending.
 
-    `(n,) -> scale > 0, shape from 0 (exponential) to HEAVIEST`. A bounded tail (shape under 0) is
-    taken as exponential: a bound estimated from a few scores would call everything beyond it
-    impossible. With fewer than FEWEST excesses the tail is exponential too.
+    `(n,) -> scale > 0, shape from lightest to HEAVIEST`; 0 is exponential. With fewer than FEWEST
+    excesses the tail is exponential.
     """
-    n = excesses.size
+    return fit_peaks(excesses, 0.0, lightest)
+
+
+@inlined
+def fit_peaks(peaks: Array, threshold: float, lightest: float) -> tuple[float, float]:
+    """The same from the peaks themselves: `(n,)`, ascending, none below the threshold."""
+    n = peaks.size
     mean = weighted = 0.0
     for i in range(n):
-        mean += excesses[i]
-        weighted += excesses[i] * i
+        excess = peaks[i] - threshold
+        mean += excess
+        weighted += excess * i
     mean /= max(n, 1)
-    if n < FEWEST or mean <= 0.0:
-        return max(mean, _TINY), 0.0
-    second = 2.0 * weighted / (n * (n - 1.0)) - mean  # the second L-moment
-    ratio = mean / max(second, _TINY * mean)
-    shape = min(max(2.0 - ratio, 0.0), HEAVIEST)
-    return max(mean * (1.0 - shape), _TINY), shape
+    scale, shape = max(mean, _TINY), 0.0
+    if n >= FEWEST and mean > 0.0:
+        second = 2.0 * weighted / (n * (n - 1.0)) - mean  # the second L-moment
+        ratio = mean / max(second, _TINY * mean)
+        shape = min(max(2.0 - ratio, lightest), HEAVIEST)
+        scale = max(mean * (1.0 - shape), _TINY)
+    return scale, shape
 
 
 @inlined
 def log_survival(excess: float, scale: float, shape: float) -> float:
     """The log of the probability that an excess is at least this large; 0 for none."""
     relative = max(excess, 0.0) / scale
-    if shape < 1e-6:
-        return -relative
-    return -math.log1p(shape * relative) / shape
+    if abs(shape) < _FLAT:
+        found = -relative
+    elif shape * relative > -0.5:
+        found = -math.log1p(shape * relative) / shape
+    else:  # beyond half of the way, with twice the hazard of the threshold
+        found = math.log(2.0) / shape - 2.0 * relative - 1.0 / shape
+    return found
 
 
 @inlined
 def excess_at(log_probability: float, scale: float, shape: float) -> float:
     """The excess that is reached with this probability: the inverse of `log_survival`."""
-    if shape < 1e-6:
-        return -log_probability * scale
-    return math.expm1(-log_probability * shape) / shape * scale
+    if abs(shape) < _FLAT:
+        found = -log_probability
+    elif shape > 0.0 or log_probability > math.log(2.0) / shape:
+        found = math.expm1(-log_probability * shape) / shape
+    else:
+        found = 0.5 * (math.log(2.0) / shape - 1.0 / shape - log_probability)
+    return found * scale
 
 
 @compiled
@@ -72,7 +92,7 @@ def log_p_values(scores: Array, seen: Array, tail: int) -> Array:
     tail = min(tail, n - 1)
     found = np.empty(scores.size, np.float32)
     threshold = seen[n - 1 - tail]
-    scale, shape = fit_tail(seen[n - tail :] - threshold)
+    scale, shape = fit_peaks(seen[n - tail :], threshold, 0.0)
     at_threshold = math.log((tail + 1.0) / (n + 1.0))
     for i in range(scores.size):
         if not scores[i] > threshold:
