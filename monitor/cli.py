@@ -45,6 +45,31 @@ def root(
         raise typer.Exit
 
 
+@app.command(epilog="Example: monitor init recordings/normal.csv --out plant.yaml")
+def init(
+    recordings: Recordings,
+    out: Annotated[Path, typer.Option(help="The configuration to write.")] = Path("monitor.yaml"),
+    name: Annotated[str | None, typer.Option(help="What the stream is called.")] = None,
+    channels: Annotated[str, typer.Option(help="Columns, with commas; else all numbers.")] = "",
+    time_column: TimeColumn = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
+    json: JsonFile = None,
+) -> None:
+    """Suggest a configuration from a recording of normal operation."""
+    from monitor.offline import init as work
+
+    wanted = [channel.strip() for channel in channels.split(",") if channel.strip()]
+    work.run(
+        recordings,
+        out,
+        name=name,
+        channels=wanted,
+        time_column=time_column,
+        force=force,
+        json_file=json,
+    )
+
+
 @app.command(epilog="Example: monitor train plant.yaml recordings/normal.csv")
 def train(
     config: ConfigFile,

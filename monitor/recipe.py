@@ -51,53 +51,69 @@ def train(
 ) -> Model:
     """Train on the windows `(n, C, T)` of each sensor, in the order of time.
 
-    The last 20 % of each sensor are held out: their scores become the calibration. `labels`
-    are those of `Trainable.fit`, `(n,)` for each sensor that has any; known anomalies enter no
-    constants and no calibration. A detector without `fit` is only calibrated. Windows that are
-    not finite are left out, and so is a sensor with fewer than FEWEST_PER_SENSOR others; the
-    metrics count them. Raises ModelError where there is too little to learn from or a shape is
-    wrong, ConfigError for what is no detector, or learns in the stream.
+    The last 20 % of each sensor are held out: their scores become the calibration. A detector that
+    says `refits` then learns anew from all windows, the newest too, since machines change; its
+    calibration stays that of windows it had not seen. `labels` are those of `Trainable.fit`, `(n,)`
+    for each sensor that has any; known anomalies enter no constants and no calibration. A detector
+    without `fit` is only calibrated. Windows that are not finite are left out, and so is a sensor
+    with fewer than FEWEST_PER_SENSOR others; the metrics count them. Raises ModelError where there
+    is too little to learn from or a shape is wrong, ConfigError for what is no detector, or learns
+    in the stream.
     """
     detector = _untrained(recipe, progress=progress)
     fleet = _fleet(recipe, windows, labels or {})
-    constants = np.stack([fit_scaling(sensor.normal()) for sensor in fleet])
+    manifest = _manifest(recipe, fleet, windows)
     started = time.perf_counter()
-    x, y = _interleaved(fleet, constants)
-    if hasattr(detector, "gap"):
-        detector.gap = recipe.gap * len(fleet)
-    if isinstance(detector, Trainable):
-        detector.fit(view(recipe.detector, recipe.params, x), y if labels else None)
+    state = _fit(detector, recipe, fleet, labelled=labels is not None)
+    scores = _held_out_scores(Model(manifest, state, detector), fleet, state["constants"])
+    if getattr(detector, "refits", False):
+        detector = _untrained(recipe, progress=progress)
+        fleet = [sensor._replace(end=len(sensor.x)) for sensor in fleet]
+        state = _fit(detector, recipe, fleet, labelled=labels is not None)
     metrics = {**getattr(detector, "metrics", {}), "seconds": time.perf_counter() - started}
-    metrics["windows"] = float(len(x))
-    metrics["windows_left_out"] = float(
-        sum(map(len, windows.values())) - sum(sensor.usable for sensor in fleet)
-    )
+    metrics["windows"] = float(sum(sensor.end for sensor in fleet))
+    left_out = sum(map(len, windows.values())) - sum(len(sensor.x) for sensor in fleet)
+    metrics["windows_left_out"] = float(left_out)
     metrics["sensors_left_out"] = float(len(windows) - len(fleet))
-    state: State = {
-        "constants": constants,
-        "group": fit_scaling(_thinned(np.concatenate([sensor.normal() for sensor in fleet]))),
-        **put_under("detector", detector.state()),
-    }
-    manifest = replace(_manifest(recipe, fleet, windows), metrics=metrics, trained_at=clock())
-    scores = _held_out_scores(Model(manifest, state, detector), fleet, constants)
     quantiles = np.quantile(scores, np.linspace(0, 1, QUANTILES)).astype(np.float32)
-    manifest = replace(manifest, calibration=tuple(map(float, quantiles)))
+    calibration = tuple(map(float, quantiles))
+    manifest = replace(manifest, metrics=metrics, trained_at=clock(), calibration=calibration)
     manifest = replace(manifest, fingerprint=identity(manifest, state))
     return Model(manifest, state, detector)
 
 
 class _Sensor(NamedTuple):
-    """The usable windows of one sensor: `x, y` to train on, `held_out` normal ones."""
+    """The usable windows of one sensor and their labels: those before `end` are learned from, the
+    normal ones from `edge` on are held out.
+    """
 
     name: str
     x: Array
     y: Array
-    held_out: Array
-    usable: int
+    end: int
+    edge: int
 
     def normal(self) -> Array:
         """The training windows that are not known anomalies, all if there are no others."""
-        return self.x[self.y <= 0] if (self.y <= 0).any() else self.x
+        x, known = self.x[: self.end], self.y[: self.end] <= 0
+        return x[known] if known.any() else x
+
+    def held_out(self) -> Array:
+        """Normal windows that nothing is learned from."""
+        return self.x[self.edge :][self.y[self.edge :] <= 0]
+
+
+def _fit(detector: Detector, recipe: Recipe, fleet: Sequence[_Sensor], *, labelled: bool) -> State:
+    """Learn from the training windows of all; the arrays of the model."""
+    constants = np.stack([fit_scaling(sensor.normal()) for sensor in fleet])
+    x, y = _interleaved(fleet, constants)
+    if hasattr(detector, "gap"):
+        detector.gap = recipe.gap * len(fleet)
+    if isinstance(detector, Trainable):
+        detector.fit(view(recipe.detector, recipe.params, x), y if labelled else None)
+    group = fit_scaling(_thinned(np.concatenate([sensor.normal() for sensor in fleet])))
+    arrays: State = {"constants": constants, "group": group}
+    return {**arrays, **put_under("detector", detector.state())}
 
 
 def _untrained(recipe: Recipe, *, progress: bool) -> Detector:
@@ -121,19 +137,19 @@ def _fleet(
 ) -> list[_Sensor]:
     """Every sensor with enough windows, divided. Raises ModelError where all is too little."""
     divided = [_divided(recipe, name, windows[name], labels.get(name)) for name in sorted(windows)]
-    fleet = [sensor for sensor in divided if sensor.usable >= FEWEST_PER_SENSOR and len(sensor.x)]
-    count = sum(sensor.usable for sensor in divided)
-    if sum(sensor.usable for sensor in fleet) < FEWEST_WINDOWS:
+    fleet = [sensor for sensor in divided if len(sensor.x) >= FEWEST_PER_SENSOR and sensor.end]
+    count = sum(len(sensor.x) for sensor in divided)
+    if sum(len(sensor.x) for sensor in fleet) < FEWEST_WINDOWS:
         raise ModelError(
             f"training {recipe.detector} {recipe.name!r} needs at least {FEWEST_WINDOWS} usable "
             f"windows, and {FEWEST_PER_SENSOR} of each sensor; there are {count} windows of "
             f"{len(windows)} sensors"
         )
     for part, rows in (
-        ("train on", [s.x for s in fleet]),
-        ("hold out", [s.held_out for s in fleet]),
+        ("train on", sum(s.end for s in fleet)),
+        ("hold out", sum(len(s.held_out()) for s in fleet)),
     ):
-        if not sum(map(len, rows)):
+        if not rows:
             raise ModelError(
                 f"training {recipe.detector} {recipe.name!r}: of {count} windows none is left to "
                 f"{part}, with a gap of {recipe.gap}; record more normal operation"
@@ -151,9 +167,7 @@ def _divided(recipe: Recipe, name: str, x: Array, y: Array | None) -> _Sensor:
     usable = np.isfinite(x).all(axis=(1, 2))
     x, known = np.asarray(x[usable], np.float32), known[usable]
     edge = len(x) - round(_HELD_OUT * len(x))
-    end = max(edge - recipe.gap, 0)
-    held_out = x[edge:][known[edge:] <= 0]
-    return _Sensor(name, x[:end], known[:end], held_out, len(x))
+    return _Sensor(name, x, known, max(edge - recipe.gap, 0), edge)
 
 
 def _interleaved(fleet: Sequence[_Sensor], constants: Array) -> tuple[Array, Array]:
@@ -161,10 +175,11 @@ def _interleaved(fleet: Sequence[_Sensor], constants: Array) -> tuple[Array, Arr
 
     A detector may hold out the last rows for an early stop: these are then of every sensor.
     """
-    place = np.concatenate([np.arange(len(sensor.x)) / max(len(sensor.x), 1) for sensor in fleet])
+    place = np.concatenate([np.arange(sensor.end) / max(sensor.end, 1) for sensor in fleet])
     order = np.argsort(place, kind="stable")
-    x = np.concatenate([_scaled(s.x, own) for s, own in zip(fleet, constants, strict=True)])
-    return x[order], np.concatenate([sensor.y for sensor in fleet])[order]
+    each = zip(fleet, constants, strict=True)
+    x = np.concatenate([_scaled(sensor.x[: sensor.end], own) for sensor, own in each])
+    return x[order], np.concatenate([sensor.y[: sensor.end] for sensor in fleet])[order]
 
 
 def _scaled(x: Array, constants: Array) -> Array:
@@ -177,8 +192,8 @@ def _thinned(x: Array) -> Array:
 
 
 def _held_out_scores(model: Model, fleet: Sequence[_Sensor], constants: Array) -> Array:
-    x = np.concatenate([sensor.held_out for sensor in fleet])
-    counts = [len(sensor.held_out) for sensor in fleet]
+    held_out = [sensor.held_out() for sensor in fleet]
+    x, counts = np.concatenate(held_out), [len(rows) for rows in held_out]
     return model.score(x, np.repeat(constants, counts, axis=0))
 
 

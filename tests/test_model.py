@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from monitor.detect.classical.mahalanobis import Mahalanobis
 from monitor.errors import ConfigError, ModelError
 from monitor.model import Model, restored
 from monitor.recipe import FEWEST_WINDOWS, QUANTILES, train
@@ -126,6 +127,22 @@ def test_the_calibration_is_of_held_out_windows() -> None:
     assert len(calm) == QUANTILES
     assert (np.diff(calm) >= 0).all()
     assert wild[0] > calm[-1]
+
+
+class Refitted(Mahalanobis):
+    refits = True
+
+
+def test_who_is_cheap_to_fit_learns_the_held_out_windows_too_but_is_calibrated_before() -> None:
+    x = fleet()
+    for rows in x.values():
+        rows[48:] += 40
+    once = train(recipe(), x)
+    twice = train(recipe(f"{__name__}:Refitted"), x)
+    assert np.array_equal(once.calibration, twice.calibration)
+    late = next(iter(x.values()))[50:]
+    sensor = next(iter(x))
+    assert (twice.score(late, of(twice, sensor, 10)) < once.score(late, of(once, sensor, 10))).all()
 
 
 def test_the_gap_keeps_windows_from_both_parts() -> None:

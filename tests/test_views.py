@@ -62,6 +62,14 @@ def test_a_level_is_that_of_the_last_quarter_the_last_half_and_the_whole() -> No
         assert found[f"roughness_{name}"] == pytest.approx(np.log(steps), abs=1e-4)
 
 
+def test_means_and_moments_are_parts_of_the_level() -> None:
+    x = _noise(3, 2, 40)
+    assert np.allclose(seen("means", x), level(x)[:, :, ::4], atol=1e-6)
+    found = seen("moments", x)
+    assert np.allclose(found[:, :, 0], x.mean(axis=2), atol=1e-6)
+    assert np.allclose(found[:, :, 1], x.std(axis=2), atol=1e-6)
+
+
 def test_a_trend_is_no_spread() -> None:
     rising = np.linspace(0, 5, 32, dtype=np.float32)[None, None]
     found = dict(zip(LEVELS, level(rising)[0, 0].tolist(), strict=True))
@@ -103,5 +111,5 @@ def test_the_parameter_view_overrides_what_a_class_asks_for() -> None:
 
 
 def test_an_unknown_view_is_told_with_the_valid_ones() -> None:
-    with pytest.raises(ConfigError, match=r"view is 'fourier'; valid are window, shape, mean, "):
+    with pytest.raises(ConfigError, match=r"view is 'fourier'; valid are window, shape, "):
         seen_shape("fourier", (1, 32))

@@ -14,7 +14,7 @@ whatever the members' dependence.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -27,7 +27,8 @@ from monitor.types import Array, Explainer, State
 
 FUSIONS = ("log_p", "cauchy")
 MEMBERS: Sequence[Mapping[str, Any]] = (
-    {"detector": "mahalanobis", "params": {"view": "mean"}},
+    {"detector": "mahalanobis", "params": {"view": "means"}},
+    {"detector": "mahalanobis", "params": {"view": "moments"}},
     {"detector": "mahalanobis", "params": {"view": "level"}},
     {"detector": "mahalanobis", "params": {"view": "statistics"}},
 )
@@ -48,7 +49,8 @@ class Ensemble:
     means. Raises ConfigError for values that cannot be used.
     """
 
-    view = "window"
+    view: ClassVar[str] = "window"
+    refits: ClassVar[bool] = True
 
     def __init__(
         self,

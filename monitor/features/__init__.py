@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from monitor.errors import ConfigError
-from monitor.features.level import LEVELS, level, mean
+from monitor.features.level import LEVELS, level, mean, means, moments
 from monitor.features.shape import shape
 from monitor.features.spectrum import bands, spectrum
 from monitor.features.statistics import STATISTICS, statistics
@@ -32,6 +32,8 @@ VIEWS = {
     "window": View(_itself, lambda samples: samples),
     "shape": View(shape, lambda samples: samples),
     "mean": View(mean, lambda _: 1),
+    "means": View(means, lambda _: 3),
+    "moments": View(moments, lambda _: 2),
     "level": View(level, lambda _: len(LEVELS)),
     "statistics": View(statistics, lambda _: len(STATISTICS)),
     "spectrum": View(spectrum, bands),

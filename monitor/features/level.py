@@ -69,6 +69,38 @@ def _part(x: Any, out: Any) -> None:
 
 
 @compiled
+def means(x: Array) -> Array:
+    """The means of the last quarter, the last half and the whole: `(N, C, T) -> (N, C, 3)`."""
+    result = np.empty((x.shape[0], x.shape[1], 3), np.float32)
+    for n in range(x.shape[0]):
+        for c in range(x.shape[1]):
+            for p in range(3):
+                size = max(x.shape[2] // (4 >> p), 2)
+                total = 0.0
+                for t in range(x.shape[2] - size, x.shape[2]):
+                    total += x[n, c, t]
+                result[n, c, p] = total / size
+    return result
+
+
+@compiled
+def moments(x: Array) -> Array:
+    """Mean and standard deviation of each channel of scaled windows: `(N, C, T) -> (N, C, 2)`."""
+    result = np.empty((x.shape[0], x.shape[1], 2), np.float32)
+    for n in range(x.shape[0]):
+        for c in range(x.shape[1]):
+            total = squares = 0.0
+            for t in range(x.shape[2]):
+                total += x[n, c, t]
+            centre = total / x.shape[2]
+            for t in range(x.shape[2]):
+                squares += (x[n, c, t] - centre) * (x[n, c, t] - centre)
+            result[n, c, 0] = centre
+            result[n, c, 1] = math.sqrt(squares / x.shape[2])
+    return result
+
+
+@compiled
 def mean(x: Array) -> Array:
     """The mean of each channel of scaled windows: `(N, C, T) -> (N, C, 1)`."""
     result = np.empty((x.shape[0], x.shape[1], 1), np.float32)
