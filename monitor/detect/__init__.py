@@ -16,9 +16,16 @@ DETECTORS = {
     "deep_svdd": "monitor.detect.deep.deep_svdd:DeepSVDD",
     "dense_ae": "monitor.detect.deep.dense_ae:DenseAutoencoder",
     "ensemble": "monitor.detect.ensemble:Ensemble",
+    "gmm": "monitor.detect.classical.gmm:GaussianMixture",
+    "iforest": "monitor.detect.classical.iforest:IsolationForest",
+    "kde": "monitor.detect.classical.kde:KernelDensity",
+    "knn": "monitor.detect.classical.knn:NearestNeighbours",
+    "lof": "monitor.detect.classical.lof:LocalOutlierFactor",
     "mahalanobis": "monitor.detect.classical.mahalanobis:Mahalanobis",
     "neighbours": "monitor.detect.online.neighbours:Neighbours",
+    "ocsvm": "monitor.detect.classical.ocsvm:OneClassSVM",
     "online_iforest": "monitor.detect.online.online_iforest:OnlineIsolationForest",
+    "pca": "monitor.detect.classical.pca:PrincipalComponents",
     "residual": "monitor.detect.online.residual:Residual",
 }
 
