@@ -22,8 +22,10 @@ Place = tuple[int, int]  # slot, channel
 
 WIDEST = 100.0  # of D: where it starts, and where forgetting without excitation ends
 _CLIP = 4.0  # a larger error counts as so many usual ones
-_WILD = 1e3  # a sample so many scales away counts as that far
+_WILD = 1e3  # scales: a sample so far away begins its channel anew
+_FINEST = 1e-6  # of the centre: a smaller scale is rounding
 _TINY = 1e-30
+_FAR = 1e9
 _LARGEST = 3e38
 
 
@@ -40,6 +42,7 @@ class Filters(NamedTuple):
     error: Floats  # (S, C)
     weights: Floats  # (S, C, P)
     factor: Floats  # (S, C, P (P + 1) / 2)
+    age: NDArray[np.int64]  # (S, C) samples since the channel began
     learned: NDArray[np.int64]  # (S,) samples
 
 
@@ -114,8 +117,9 @@ def _usual(filters: Filters, rules: Rules, place: Place) -> float:
 
 @inlined
 def _scaled(filters: Filters, place: Place, sample: np.float32) -> float:
-    scaled = (np.float64(sample) - filters.centre[place]) / max(filters.scale[place], _TINY)
-    return float(min(max(scaled, -1e9), 1e9))
+    centre = filters.centre[place]
+    scale = max(filters.scale[place], _FINEST * abs(centre), _TINY)
+    return float(min(max((np.float64(sample) - centre) / scale, -_FAR), _FAR))
 
 
 @inlined
@@ -149,33 +153,53 @@ def _score(filters: Filters, rules: Rules, s: int, window: Array, recent: Floats
 
 @compiled
 def _learn(filters: Filters, rules: Rules, s: int, window: Array, memory: Floats) -> None:
-    first = _first(filters, rules, s, window)
-    if filters.learned[s] == 0:
-        _begin(filters, s, window)
-    seen = filters.learned[s]
+    samples = window.shape[1]
     for c in range(window.shape[0]):
-        for t in range(first, window.shape[1]):
-            _step(filters, rules, (s, c), seen + t - first, window[c], t, memory)
-        for t in range(first, window.shape[1]):
-            _follow(filters, rules, (s, c), seen + t - first, window[c, t])
-    filters.learned[s] += window.shape[1] - first
+        place = (s, c)
+        first = _first(filters, rules, s, window)
+        if filters.age[place] == 0 or _wild(filters, place, window[c], first):
+            _begin(filters, place, window[c])
+            first = filters.weights.shape[2] - 1
+        age = filters.age[place]
+        for t in range(first, samples):
+            _step(filters, rules, place, window[c], t, memory)
+        filters.age[place] = age
+        for t in range(first, samples):
+            _follow(filters, rules, place, window[c, t])
+    filters.learned[s] += samples - _first(filters, rules, s, window)
+
+
+@inlined
+def _wild(filters: Filters, place: Place, channel: Array, first: int) -> bool:
+    """Whether a new sample is so far off that the channel's centre and scale mean nothing: what has
+    been at rest until now moves for the first time.
+    """
+    limit = _WILD * filters.scale[place]
+    found = False
+    for t in range(first, channel.shape[0]):
+        found |= abs(np.float64(channel[t]) - filters.centre[place]) > limit
+    return found
 
 
 @compiled
-def _begin(filters: Filters, s: int, window: Array) -> None:
-    """Centre and scale from the first window, nothing known of the weights."""
+def _begin(filters: Filters, place: Place, channel: Array) -> None:
+    """Centre and scale from one window, nothing known of the weights."""
+    s, c = place
     size = filters.weights.shape[2]
-    for c in range(window.shape[0]):
-        total = spread = 0.0
-        for t in range(window.shape[1]):
-            total += window[c, t]
-        centre = total / window.shape[1]
-        for t in range(window.shape[1]):
-            spread += abs(window[c, t] - centre)
-        filters.centre[s, c] = centre
-        filters.scale[s, c] = spread / window.shape[1]
-        for k in range(size):
-            filters.factor[s, c, _at(size, k, k)] = WIDEST
+    total = spread = 0.0
+    for t in range(channel.shape[0]):
+        total += channel[t]
+    centre = total / channel.shape[0]
+    for t in range(channel.shape[0]):
+        spread += abs(channel[t] - centre)
+    filters.centre[place] = centre
+    filters.scale[place] = spread / channel.shape[0]
+    filters.error[place] = 0.0
+    filters.age[place] = 0
+    filters.weights[s, c] = 0.0
+    filters.factor[s, c] = 0.0
+    for k in range(size):
+        filters.factor[s, c, _at(size, k, k)] = WIDEST
 
 
 @inlined
@@ -186,27 +210,27 @@ def _at(size: int, i: int, j: int) -> int:
 
 @inlined
 def _step(
-    filters: Filters,
-    rules: Rules,
-    place: Place,
-    seen: int,
-    channel: Array,
-    t: int,
-    memory: Floats,
+    filters: Filters, rules: Rules, place: Place, channel: Array, t: int, memory: Floats
 ) -> None:
     """One sample more: the error's usual size, the gain and the weights."""
     recent, gain = memory[0], memory[1]
     error = _error(filters, place, channel, t, recent)
     size = abs(error)
-    if seen >= rules.ripe:
+    if filters.age[place] >= rules.ripe:
         limit = _CLIP * _usual(filters, rules, place)
         size = min(size, limit)
         error = min(max(error, -limit), limit)
-    rate = max(1.0 / (seen + 1.0), 1.0 / rules.memory)
-    filters.error[place] += rate * (size - filters.error[place])
+    filters.error[place] += _rate(filters, rules, place) * (size - filters.error[place])
+    filters.age[place] += 1
     _gain(filters, place, 1.0 - 1.0 / rules.memory, memory)
     for k in range(gain.shape[0]):
         filters.weights[place[0], place[1], k] += gain[k] * error
+
+
+@inlined
+def _rate(filters: Filters, rules: Rules, place: Place) -> float:
+    """How much one sample more counts in a mean."""
+    return max(1.0 / (float(filters.age[place]) + 1.0), 1.0 / rules.memory)
 
 
 @inlined
@@ -236,10 +260,10 @@ def _gain(filters: Filters, place: Place, keep: float, memory: Floats) -> None:
 
 
 @inlined
-def _follow(filters: Filters, rules: Rules, place: Place, seen: int, sample: np.float32) -> None:
+def _follow(filters: Filters, rules: Rules, place: Place, sample: np.float32) -> None:
     """Move centre and scale towards a sample; the weights hardly depend on them."""
-    rate = max(1.0 / (seen + 1.0), 1.0 / rules.memory)
+    rate = _rate(filters, rules, place)
     away = np.float64(sample) - filters.centre[place]
-    limit = _WILD * filters.scale[place] + _TINY
-    filters.centre[place] += rate * min(max(away, -limit), limit)
-    filters.scale[place] += rate * (min(abs(away), limit) - filters.scale[place])
+    filters.centre[place] += rate * away
+    filters.scale[place] += rate * (abs(away) - filters.scale[place])
+    filters.age[place] += 1

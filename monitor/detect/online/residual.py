@@ -52,6 +52,7 @@ class Residual:
             "error": Field("float64", (channels,), 0),
             "weights": Field("float64", (channels, size)),
             "factor": Field("float64", (channels, size * (size + 1) // 2)),
+            "age": Field("int64", (channels,), 0, 2**62),
             "learned": Field("int64", (), 0, 2**62),
         }
         made_with = {"channels": channels, "order": order, "memory": memory, "hop": hop}
