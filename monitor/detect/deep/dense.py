@@ -10,6 +10,8 @@ from torch import nn
 from monitor.detect.deep.nets import MOST_WEIGHTS
 from monitor.errors import ConfigError
 
+_WIDEST = 1024
+
 
 def check_sides(shape: Sequence[int]) -> tuple[int, ...]:
     """The shape as a tuple. Raises ConfigError for anything but (C, T) or (C, H, W)."""
@@ -19,6 +21,11 @@ def check_sides(shape: Sequence[int]) -> tuple[int, ...]:
             "and (channels, height, width), each side at least 1"
         )
     return tuple(int(side) for side in shape)
+
+
+def usual_widths(size: int) -> tuple[int, ...]:
+    """One layer of half as many numbers as an example has, at most 1,024."""
+    return (max(1, min(size // 2, _WIDEST)),)
 
 
 def check_dense(sizes: Sequence[int]) -> None:

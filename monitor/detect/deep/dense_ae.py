@@ -13,14 +13,14 @@ from typing import Any
 
 from torch import nn
 
-from monitor.detect.deep.dense import check_dense, check_sides, dense
+from monitor.detect.deep.dense import check_dense, check_sides, dense, usual_widths
 from monitor.detect.deep.nets import Residual, folded
 from monitor.detect.deep.rebuilding import trained_rebuilder
 from monitor.detect.deep.torch_base import PartsDetector, channel_shares, checked_widths
 from monitor.detect.deep.training import Training, examples, seeded, whole_number
 from monitor.types import Array
 
-_WIDEST, _LATENT = 1024, 64
+_LATENT = 64
 
 
 class DenseAutoencoder(PartsDetector):
@@ -43,9 +43,7 @@ class DenseAutoencoder(PartsDetector):
     ) -> None:
         super().__init__(check_sides(shape))
         size = math.prod(self.shape)
-        self.widths = checked_widths(
-            [max(1, min(size // 2, _WIDEST))] if widths is None else widths
-        )
+        self.widths = checked_widths(usual_widths(size) if widths is None else widths)
         self.latent = max(1, min(size // 4, _LATENT)) if latent is None else latent
         whole_number("latent", self.latent, 1, 4096)
         self.training = Training(**training)

@@ -1,0 +1,151 @@
+"""The heads of nets in ONNX: what turns the output of layers into the parts of a score."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from monitor.detect.deep.elbo import MOST_LOG_VARIANCE, Elbo
+from monitor.detect.deep.heads import Deviation, Likeness
+from monitor.detect.deep.masking import FLOOR, LEAST_RATIO, Guess
+from monitor.detect.deep.nets import Distance, Residual
+from monitor.detect.deep.onnx_graph import Graph, linear
+
+_TINY = torch.full((1,), 1e-12)
+
+
+def _residual(graph: Graph, head: Any) -> str:
+    difference = graph.add("Sub", [graph.sequence(head.net), "x"])
+    square = graph.add("Mul", [difference, difference])
+    return graph.add("Mul", [graph.mean(square), graph.constant(head.weight)])
+
+
+def _distance(graph: Graph, head: Any) -> str:
+    difference = graph.add("Sub", [graph.sequence(head.net), graph.constant(head.centre)])
+    square = graph.add("Mul", [difference, difference])
+    return graph.add("Mul", [square, graph.constant(head.weight)])
+
+
+def _deviation(graph: Graph, head: Any) -> str:
+    centred = graph.add("Sub", [graph.add("Flatten", ["x"]), graph.constant(head.centre)])
+    value = graph.add("Div", [centred, graph.constant(head.scale)])
+    for operator, limit in (("Max", -head.farthest), ("Min", head.farthest)):
+        value = graph.add(operator, [value, graph.constant(torch.full((1,), limit))])
+    return graph.add("Softplus", [graph.sequence(head.net, value)])
+
+
+def _likeness(graph: Graph, head: Any) -> str:
+    """See `heads.Likeness`; every example is `count` rows between the shifts and the end."""
+    rows, count, size = graph.shape[0], len(head.norm), head.memory.shape[2]
+    graph.shape = (rows * count, *graph.shape[1:])
+    seen = graph.sequence(head.encoder, _shifted(graph, head.shifts, rows))
+    told = graph.add("LogSoftmax", [linear(graph, head.classifier, seen)], axis=1)
+    own = graph.constant([place * (count + 1) for place in range(count)])
+    told = graph.add("Gather", [graph.reshaped(told, (rows, count * count)), own], axis=1)
+    embedding = linear(graph, head.projection, seen)
+    square = graph.add("Mul", [embedding, embedding])
+    mean = graph.add("GlobalAveragePool", [graph.reshaped(square, (rows * count, 1, size))])
+    mean = graph.add("Add", [graph.reshaped(mean, (rows, count, 1)), graph.constant(_TINY)])
+    length = graph.add("Sqrt", [mean])
+    unit = graph.add("Div", [graph.reshaped(embedding, (rows, count, size)), length])
+    memory = graph.constant(head.memory.transpose(1, 2))
+    cosines = graph.add("MatMul", [graph.add("Transpose", [unit], perm=[1, 0, 2]), memory])
+    nearest = graph.add("ReduceMax", [cosines], axes=[2], keepdims=0)
+    nearest = graph.add("Transpose", [nearest], perm=[1, 0])
+    share = graph.add("Div", [graph.reshaped(length, (rows, count)), graph.constant(head.norm)])
+    share = graph.add("Min", [share, graph.constant(torch.ones(1))])
+    unlike = graph.add("Sub", [graph.constant(torch.ones(1)), graph.add("Mul", [nearest, share])])
+    parts = graph.add("Concat", [unlike, graph.add("Neg", [told])], axis=1)
+    return graph.add("Mul", [graph.add("Relu", [parts]), graph.constant(head.weight)])
+
+
+def _elbo(graph: Graph, head: Any) -> str:
+    """See `elbo.Elbo`; every example is K rows between the draws and their errors."""
+    rows, channels = graph.shape[:2]
+    draws, latent = head.directions.shape
+    code = graph.sequence(head.inward)
+    mean = _columns(graph, code, 0, latent)
+    logs = graph.add(
+        "Min", [_columns(graph, code, latent, 2 * latent), graph.number(MOST_LOG_VARIANCE)]
+    )
+    logs = graph.add("Max", [logs, graph.number(-MOST_LOG_VARIANCE)])
+    deviation = graph.add("Exp", [graph.add("Mul", [logs, graph.number(0.5)])])
+    wide = graph.reshaped(deviation, (rows, 1, latent))
+    moved = graph.add("Mul", [wide, graph.constant(head.directions)])
+    points = graph.add("Add", [graph.reshaped(mean, (rows, 1, latent)), moved])
+    rebuilt = _repeated(graph, head.outward, points, draws)
+    given = graph.reshaped("x", (rows, 1, *graph.shape[1:]))
+    difference = graph.add("Sub", [rebuilt, given])
+    square = graph.add("Mul", [difference, difference])
+    square = graph.reshaped(square, (rows * draws, *graph.shape[1:]))
+    errors = graph.reshaped(graph.mean(square), (rows, draws, channels))
+    errors = graph.mean(graph.add("Transpose", [errors], perm=[0, 2, 1]))
+    parts = [errors, _divergence(graph, mean, logs, latent)]
+    return graph.add("Mul", [graph.add("Concat", parts, axis=1), graph.constant(head.weight)])
+
+
+def _divergence(graph: Graph, mean: str, logs: str, latent: int) -> str:
+    one, half = graph.number(1.0), graph.number(0.5)
+    spread = graph.add("Sub", [graph.add("Sub", [graph.add("Exp", [logs]), one]), logs])
+    twice = graph.add("Add", [graph.add("Mul", [mean, mean]), spread])
+    terms = graph.add("Relu", [graph.add("Mul", [twice, half])])
+    average = graph.mean(graph.reshaped(terms, (graph.shape[0], 1, latent)))
+    return graph.add("Mul", [average, graph.number(float(latent))])
+
+
+def _guess(graph: Graph, head: Any) -> str:
+    """See `masking.Guess`; every example is K rows between the masks and the guesses."""
+    rows, count = graph.shape[0], len(head.masks)
+    given = graph.reshaped("x", (rows, 1, *graph.shape[1:]))
+    shown = graph.add("Mul", [given, graph.constant(1 - head.masks)])
+    shown = graph.add("Add", [shown, graph.constant(head.masks * head.token)])
+    guesses = _repeated(graph, head.net, shown, count)
+    guesses = graph.add("Mul", [guesses, graph.constant(head.masks)])
+    told = graph.add("ReduceSum", [guesses, graph.constant([1])], keepdims=0)
+    difference = graph.add("Sub", [told, "x"])
+    errors = graph.mean(graph.add("Mul", [difference, difference]))
+    ratio = graph.add("Add", [errors, graph.number(FLOOR)])
+    ratio = graph.add("Mul", [ratio, graph.constant(head.weight)])
+    ratio = graph.add("Max", [ratio, graph.number(LEAST_RATIO)])
+    above = graph.add("Sub", [ratio, graph.number(1.0)])
+    parts = graph.add("Relu", [graph.add("Sub", [above, graph.add("Log", [ratio])])])
+    return graph.add("Div", [parts, graph.number(float(len(head.weight)))])
+
+
+def _repeated(graph: Graph, net: nn.Sequential, value: str, count: int) -> str:
+    """`net` of `count` variants of each example: `(N, count, ...) -> (N, count, *shape)`."""
+    rows, *sides = graph.shape
+    graph.shape = (rows * count, *sides)
+    inner = graph.reshaped(value, (rows * count, -1))
+    found = graph.sequence(net, inner)
+    graph.shape = (rows, *sides)
+    return graph.reshaped(found, (rows, count, *sides))
+
+
+def _columns(graph: Graph, value: str, start: int, end: int) -> str:
+    bounds = [graph.constant([place]) for place in (start, end, 1)]
+    return graph.add("Slice", [value, *bounds])
+
+
+def _shifted(graph: Graph, shifts: Any, rows: int) -> str:
+    _, channels, samples = graph.shape
+    count = len(shifts.index)
+    value = graph.add("Gather", ["x", graph.constant(shifts.index.flatten().tolist())], axis=2)
+    value = graph.reshaped(value, (rows, channels, count, samples))
+    value = graph.add("Mul", [value, graph.constant(shifts.sign[:, None])])
+    value = graph.add("Add", [value, graph.constant(shifts.offset)])
+    value = graph.add("Transpose", [value], perm=[0, 2, 1, 3])
+    return graph.reshaped(value, (rows * count, channels, samples))
+
+
+HEADS: dict[type[nn.Module], Callable[[Graph, Any], str]] = {
+    Residual: _residual,
+    Distance: _distance,
+    Deviation: _deviation,
+    Likeness: _likeness,
+    Elbo: _elbo,
+    Guess: _guess,
+}
