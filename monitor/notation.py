@@ -1,5 +1,5 @@
-"""The small languages inside the configuration: durations, `3 of 5`, `5 below 0.8`, detector
-references.
+"""The small languages inside the configuration: durations, `3 of 5`, `5 below 0.8`,
+`2 per week`, detector references.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from pydantic import BeforeValidator, PlainSerializer
 from monitor.detect import DETECTORS
 
 UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+PERIODS = {"hour": 3600.0, "day": 86400.0, "week": 7 * 86400.0, "month": 30 * 86400.0}
 MOST_QUIET = 1_000_000
+MOST_ALERTS = 1_000_000
 LONGEST = 3660 * UNITS["d"]
 MOST_CHANNELS = 1024
 _NUMBER = r"(\d+(?:\.\d+)?|\.\d+)"
@@ -37,6 +39,17 @@ class Votes(NamedTuple):
 
     k: int
     n: int
+
+
+class Budget(NamedTuple):
+    """`2 per week`: so many in a period, one of PERIODS."""
+
+    alerts: float
+    period: str
+
+    @property
+    def per_day(self) -> float:
+        return self.alerts * UNITS["d"] / PERIODS[self.period]
 
 
 class Below(NamedTuple):
@@ -85,6 +98,19 @@ def below(value: Any) -> Below:
     return Below(int(found[1]), float(found[2]))
 
 
+def budget(value: Any) -> Budget:
+    """Parse `2 per week`; a month has 30 days."""
+    if isinstance(value, Budget):
+        return value
+    found = re.fullmatch(rf"{_NUMBER}\s+per\s+({'|'.join(PERIODS)})", str(value).strip())
+    if not found or not 0 < float(found[1]) <= MOST_ALERTS:
+        raise ValueError(
+            f"not of the form 'n per period' with 0 < n <= {MOST_ALERTS} and a period of "
+            f"{', '.join(PERIODS)}, such as '2 per week'"
+        )
+    return Budget(float(found[1]), found[2])
+
+
 _NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
 _MODEL = rf"({_NAME})(?:@({_NAME}))?"
 
@@ -101,8 +127,10 @@ def reference(value: Any) -> Reference:
     return Reference(found[1], found[2] or "", found[3] or "production" * bool(found[2]))
 
 
-def spell(value: Votes | Below) -> str:
+def spell(value: Votes | Below | Budget) -> str:
     """Back to the words of the configuration."""
+    if isinstance(value, Budget):
+        return f"{value.alerts:g} per {value.period}"
     if isinstance(value, Votes):
         return f"{value.k} of {value.n}"
     return f"{value.n} below {value.level:g}"
@@ -119,5 +147,6 @@ def channel_names(value: Any) -> Any:
 
 Seconds = Annotated[float, BeforeValidator(seconds)]
 VotesOf = Annotated[Votes, BeforeValidator(votes), PlainSerializer(spell)]
+BudgetOf = Annotated[Budget, BeforeValidator(budget), PlainSerializer(spell)]
 ChannelNames = Annotated[list[str], BeforeValidator(channel_names)]
 BelowLevel = Annotated[Below, BeforeValidator(below), PlainSerializer(spell)]

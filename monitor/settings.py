@@ -17,6 +17,7 @@ from pydantic import (
 
 from monitor.alerting import AlertConfig, ThresholdConfig
 from monitor.connections import SinkConfig, SourceConfig
+from monitor.guarding import EVERY, GuardConfig
 from monitor.notation import (
     ChannelNames,
     Reference,
@@ -206,6 +207,7 @@ class StreamConfig(Settings):
     warm_up: Count = 60
     threshold: ThresholdConfig = ThresholdConfig()
     alert: AlertConfig = AlertConfig()
+    guards: GuardConfig = GuardConfig()
     limits: Limits = Limits()
     assets: list[Asset] = Field(default_factory=list)
 
@@ -231,6 +233,38 @@ class StreamConfig(Settings):
         fewest = min(len(rule.use) for rule in self.models)
         if self.alert.votes > fewest:
             raise ValueError(f"alert.votes is {self.alert.votes} but a rule has {fewest} detectors")
+        return self
+
+    @model_validator(mode="after")
+    def _weights_of_detectors(self) -> StreamConfig:
+        known = sorted({use.reference.label for rule in self.models for use in rule.use})
+        strange = [name for name in self.alert.weights if name not in known]
+        if strange:
+            raise ValueError(
+                f"alert.weights names {strange[0]!r}; the stream's detectors are {', '.join(known)}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _one_rate(self) -> StreamConfig:
+        if self.alert.budget is not None and "quantile" in self.threshold.model_fields_set:
+            raise ValueError(
+                "needs one of alert.budget, threshold.quantile: the quantile follows from the "
+                "budget"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _guarded(self) -> StreamConfig:
+        channels = list(self.window.channels)
+        if strange := self.guards.strange(channels):
+            known = ", ".join(channels)
+            raise ValueError(f"guards names channel {strange!r}; valid are {known} and {EVERY}")
+        if self.guards.skew and self.event_time.skew == "reject":
+            raise ValueError(
+                "guards.skew is true, but event_time.skew is reject: nothing of such messages is "
+                "taken; isolate and accept are valid with it"
+            )
         return self
 
     @model_validator(mode="after")

@@ -13,12 +13,15 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.alerting import ThresholdConfig, within_budget
 from monitor.arrays import fingerprint, put_under, under
 from monitor.errors import ModelError, StateError
 from monitor.settings import StreamConfig
 from monitor.stream.alarm import Alarm
 from monitor.stream.constants import Constants
 from monitor.stream.event_time import Skew
+from monitor.stream.fusion import Fusion
+from monitor.stream.guards import Guards
 from monitor.stream.recent import Recent
 from monitor.stream.sensors import SensorTable
 from monitor.stream.silence import Silence
@@ -61,6 +64,20 @@ class LaneSpec:
     online: tuple[OnlineSpec, ...]
     backend: str = ""
 
+    @cached_property
+    def threshold(self) -> ThresholdConfig:
+        """The stream's, with the quantile that its budget of alerts allows."""
+        window, count = self.settings.window, len(self.scorers) + len(self.online)
+        hop = window.hop_samples / window.rate
+        return within_budget(self.settings.threshold, self.settings.alert, hop, count)
+
+    @cached_property
+    def rate(self) -> float:
+        """The share of normal windows that may be flagged, all detectors together."""
+        alert, each = self.settings.alert, 1 - self.threshold.quantile
+        by_p = alert.fusion != "votes"
+        return each if by_p else min(each * len(self.detectors) / alert.votes, 1.0)
+
     @property
     def name(self) -> str:
         """Stream and pattern: what the lane is called in a snapshot."""
@@ -80,9 +97,10 @@ class LaneSpec:
     def fingerprints(self) -> Mapping[str, str]:
         """For each part of the state, what it depends on: where that changed, the part is void."""
         window = fingerprint(self.settings.window.model_dump())
-        level = fingerprint(self.settings.threshold.model_dump(), window)
+        level = fingerprint(self.threshold.model_dump(), window)
         warm = fingerprint(window, str(self.settings.warm_up), self.settings.unknown_sensors)
         found = {"windower": window, "skew": "", "silence": "", "alarm": "", "constants": warm}
+        found["guards"] = fingerprint(self.settings.guards.model_dump(), window)
         for scorer in self.scorers:
             made = fingerprint(scorer.fingerprint, self.backend, level)
             found[f"threshold:{scorer.label}"] = made
@@ -104,11 +122,16 @@ class LaneState:
         self.windower = Windower(settings.window, settings.event_time)
         self.skew = Skew(settings.event_time)
         self.silence = Silence(settings.alert.silence)
+        self.guards = Guards(settings.guards, settings.window, settings.alert.clear.n)
         self.alarm = Alarm(settings.alert)
         self.constants = Constants(spec.scorers, len(settings.window.channels), warm_up)
         self.online = [online.make() for online in spec.online]
         calibrations = [*(s.calibration for s in spec.scorers), *(None for _ in spec.online)]
-        self.thresholds = [RollingThreshold(1, settings.threshold, [c]) for c in calibrations]
+        self.fusion = Fusion(settings.alert, spec.detectors, spec.rate)
+        self.thresholds = [
+            RollingThreshold(1, spec.threshold, [c], p_values=self.fusion.by_p)
+            for c in calibrations
+        ]
         self.recent = Recent(len(spec.detectors))
 
     def accepts(self, sensor: str) -> bool:
@@ -124,8 +147,8 @@ class LaneState:
     def forget(self, slots: Slots) -> None:
         """Let sensors go: all that is known of them, so that others can have their slots."""
         cleared = self.sensors.remove(slots)
-        parts: list[_Forgetful] = [self.windower, self.silence, self.alarm, self.constants]
-        parts += [self.skew, self.recent, *self.thresholds, *self.online]
+        parts: list[_Forgetful] = [self.windower, self.silence, self.guards, self.alarm]
+        parts += [self.constants, self.skew, self.recent, *self.thresholds, *self.online]
         for part in parts:
             part.forget(cleared)
         for slot in slots.tolist():
@@ -192,6 +215,7 @@ class LaneState:
             ("windower", self.windower),
             ("skew", self.skew),
             ("silence", self.silence),
+            ("guards", self.guards),
             ("alarm", self.alarm),
             ("constants", self.constants),
         ]

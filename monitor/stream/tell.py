@@ -9,6 +9,7 @@ from itertools import repeat
 import numpy as np
 
 from monitor.stream.alarm import NOTHING, RAISED, RESOLVED, SEVERITIES, alert_id
+from monitor.stream.guards import Guarded, told_guard
 from monitor.stream.judge import Judged
 from monitor.stream.lane import LaneState
 from monitor.stream.leaving import Leaving
@@ -77,6 +78,14 @@ def tell_silence(
         told.alerts.append(_silence_alert(lane, change, told.partition, offsets[change.at]))
 
 
+def tell_guards(
+    lane: LaneState, changes: Sequence[Guarded], offsets: Sequence[int], told: Told
+) -> None:
+    """Alerts for sensors that are at fault themselves, or no longer are."""
+    for change in changes:
+        told.alerts.append(_guard_alert(lane, change, told.partition, offsets[change.at]))
+
+
 def tell_leaving(
     lanes: Sequence[LaneState], gone: Leaving, offset: int, time: float, told: Told
 ) -> None:
@@ -99,6 +108,7 @@ def tell_leaving(
 def open_alerts(lane: LaneState, partition: Partition, offset: int) -> list[Alert]:
     """The alerts that restored state says are open; what made them worse or better is not known."""
     found = [_silence_alert(lane, change, partition, offset) for change in lane.silence.silent()]
+    found += [_guard_alert(lane, change, partition, offset) for change in lane.guards.open()]
     for slot, opened, severity in lane.alarm.open():
         alert = _alert(lane, slot, partition, "score", opened)
         found.append(
@@ -144,6 +154,18 @@ def _silence_alert(lane: LaneState, change: Change, partition: Partition, offset
     )
 
 
+def _guard_alert(lane: LaneState, change: Guarded, partition: Partition, offset: int) -> Alert:
+    channels = lane.spec.settings.window.channels
+    named = channels[change.channel] if change.channel >= 0 else ""
+    return _alert(lane, change.slot, partition, change.rule, change.opened)._replace(
+        offset=offset,
+        phase="firing" if change.firing else "resolved",
+        reason=told_guard(lane.spec.settings.guards, change.rule, named),
+        time=change.time,
+        channels={named: 1.0} if named else {},
+    )
+
+
 def _score_alert(lane: LaneState, found: Found, row: int, partition: Partition) -> Alert:
     judged, slot = found.judged, int(found.slots[row])
     values = _values(judged.values[row], lane.spec.detectors)
@@ -151,7 +173,7 @@ def _score_alert(lane: LaneState, found: Found, row: int, partition: Partition) 
         offset=found.offsets[row],
         phase="resolved" if judged.code[row] == RESOLVED else "firing",
         severity=SEVERITIES[judged.severity[row]],
-        reason=_reason(lane, values, int(judged.code[row])),
+        reason=_reason(lane, values, float(judged.fused[row]), int(judged.code[row])),
         time=found.ends[row],
         scores=values,
         channels=found.shares.get(row, {}),
@@ -163,15 +185,18 @@ def _values(values: Array, detectors: Sequence[str]) -> dict[str, float]:
     return {detector: round(value, 6) for detector, value in pairs}
 
 
-def _reason(lane: LaneState, values: Mapping[str, float], code: int) -> str:
+def _reason(lane: LaneState, values: Mapping[str, float], fused: float, code: int) -> str:
     """One line for a person: who says so, and by the rule of how many windows."""
     alert = lane.spec.settings.alert
     if code == RESOLVED:
         return f"{alert.clear.n} windows below {alert.clear.level:g}"
     over = sorted((v, d) for d, v in values.items() if v > 1)[::-1]
     said = ", ".join(f"{detector} {value:.2f}" for value, detector in over)
+    said = f"{said} times the threshold" if over else "no detector alone over its threshold"
+    if lane.fusion.by_p:
+        said = f"p-values together {fused:.2f} ({alert.fusion}): {said}"
     verb = "over" if code == RAISED else "worse:"
-    return f"{said} times the threshold, {verb} {alert.raise_.k} of {alert.raise_.n} windows"
+    return f"{said}, {verb} {alert.raise_.k} of {alert.raise_.n} windows"
 
 
 def _adopted(lane: LaneState, found: Found, row: int, d: int, partition: Partition) -> Notice:
