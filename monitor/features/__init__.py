@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from monitor.errors import ConfigError
+from monitor.features.change import change
 from monitor.features.level import LEVELS, level, mean, means, moments
 from monitor.features.shape import shape
 from monitor.features.spectrum import bands, spectrum
@@ -35,6 +36,7 @@ VIEWS = {
     "means": View(means, lambda _: 3),
     "moments": View(moments, lambda _: 2),
     "level": View(level, lambda _: len(LEVELS)),
+    "change": View(change, lambda _: 1),
     "statistics": View(statistics, lambda _: len(STATISTICS)),
     "spectrum": View(spectrum, bands),
 }
