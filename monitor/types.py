@@ -23,7 +23,7 @@ Labels = Mapping[str, str]
 Clock = Callable[[], float]
 Phase = Literal["firing", "resolved"]
 Severity = Literal["info", "warning", "critical"]
-Rule = Literal["score", "silence"]
+Rule = Literal["score", "silence", "range", "stuck", "saturated", "missing", "skew"]
 
 NO_LABELS: Labels = {}
 

@@ -28,6 +28,7 @@ LAYERS = {
     "monitor.notation": 1,
     "monitor.settings": 1,
     "monitor.alerting": 1,
+    "monitor.guarding": 1,
     "monitor.connections": 1,
     "monitor.section": 1,
     "monitor.serving": 1,

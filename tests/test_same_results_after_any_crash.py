@@ -22,6 +22,7 @@ from monitor.runner import Runner
 from monitor.stream import judge
 from monitor.stream.alarm import Alarm
 from monitor.stream.constants import Constants
+from monitor.stream.guards import Guards
 from monitor.stream.silence import Silence
 from monitor.stream.threshold import RollingThreshold
 from monitor.stream.window import Windower
@@ -191,6 +192,8 @@ BREAKS_HAND_OFF: dict[str, Mutation] = {
     "windower forgotten": nothing_restored(Windower),
     "silence forgotten": nothing_restored(Silence),
     "alarm forgotten": nothing_restored(Alarm),
+    "guards forgotten": nothing_restored(Guards),
+    "values of stuck channels forgotten": zeros_restored(Guards, "since"),
     "warm-up forgotten": nothing_restored(Constants),
     "threshold forgotten": nothing_restored(RollingThreshold),
     "online detector forgotten": nothing_restored(OnlineIsolationForest),

@@ -33,7 +33,8 @@ class Stream:
 class Inbox:
     """Messages of one poll, in order; one entry for each run of samples. `lane` and `slot` say
     whose they are, `time` is that of the last sample and `clock` the partition's with it. `skewed`
-    tells of messages, also refused ones, whose sensor's clock is ahead.
+    tells of messages, also refused ones, whose sensor's clock is ahead; `ahead` of each that was
+    taken whether it is.
     """
 
     lane: list[int] = field(default_factory=list)
@@ -43,6 +44,7 @@ class Inbox:
     time: list[float] = field(default_factory=list)
     clock: list[float] = field(default_factory=list)
     record: list[Record] = field(default_factory=list)
+    ahead: list[bool] = field(default_factory=list)
     skewed: list[Skewed] = field(default_factory=list)
 
     def clear(self) -> None:
@@ -106,6 +108,7 @@ class PartitionState:
         inbox.time.append(time)
         inbox.clock.append(self.clock)
         inbox.record.append(record)
+        inbox.ahead.append(skewed)
         return True
 
     def leaving(self, stream: str, sensor: str) -> list[Leaving]:

@@ -29,6 +29,7 @@ from monitor.stream.tell import (
     Found,
     Told,
     open_alerts,
+    tell_guards,
     tell_leaving,
     tell_silence,
     tell_windows,
@@ -208,12 +209,30 @@ class Pipeline:
             for run, reason in windows.refused:
                 error = DecodeError(reason, DETAILS[reason])
                 self._reject(lane.spec.stream, inbox.record[places[run]], error, told)
+            self._guard(lane, inbox, places, windows, told)
             if len(windows.slots):
                 completed = [inbox.offset[places[i]] for i in windows.pushed.tolist()]
                 trained = np.full((len(completed), len(lane.spec.scorers)), np.nan, np.float32)
                 found.append(Batch(told, lane, windows, completed, trained))
         self._tell_skewed(inbox.skewed, told)
         return found
+
+    def _guard(
+        self, lane: LaneState, inbox: Inbox, places: list[int], windows: Windows, told: Told
+    ) -> None:
+        """Guards that look at messages: these, and the windows that they completed."""
+        if not lane.spec.settings.guards.of_messages:
+            return
+        window = lane.spec.settings.window
+        whole = np.full(len(places), np.nan)
+        finite = np.isfinite(windows.data).all(axis=(1, 2))
+        ends = windows.starts[finite] + window.samples / window.rate
+        np.fmax.at(whole, windows.pushed[finite], ends)
+        slots = np.array([inbox.slot[i] for i in places], np.int64)
+        times = np.array([inbox.time[i] for i in places])
+        skewed = np.array([inbox.ahead[i] for i in places], np.bool_)
+        changes = lane.guards.hear(slots, times, whole, skewed)
+        tell_guards(lane, changes, [inbox.offset[i] for i in places], told)
 
     def _tell_skewed(self, found: Sequence[Skewed], told: Told) -> None:
         for each in found:
@@ -249,7 +268,9 @@ class Pipeline:
         lane, windows = batch.lane, batch.windows
         length = lane.spec.settings.window.samples / lane.spec.settings.window.rate
         ends = windows.starts + length
-        judged = judge(lane, windows.slots, windows.data, batch.trained, ends)
+        changes, teaches = lane.guards.look(windows.slots, windows.data, ends)
+        tell_guards(lane, changes, batch.offsets, batch.told)
+        judged = judge(lane, windows.slots, windows.data, batch.trained, ends, teaches)
         shares = {
             row: _shares(lane, windows, row, judged.values[row])
             for row in np.flatnonzero((judged.code != NOTHING) & (judged.code != RESOLVED)).tolist()

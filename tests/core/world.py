@@ -29,6 +29,7 @@ from tests.core.snapshots import MemorySnapshots
 
 ALERT = {"raise": "2 of 3", "clear": "2 below 0.9", "cool_down": 16, "silence": 9}
 THRESHOLD = {"window": 32, "quantile": 0.9, "warm_up": 4, "adopt": 5}
+GUARDS = {"range": {"x": [-6, 6]}, "stuck": {"*": 6}, "missing": 5}
 WINDOW = {"length": 4, "hop": 2, "rate": 1, "channels": ["x", "y"]}
 ANY = {"use": ["mahalanobis:any"]}
 
@@ -44,7 +45,7 @@ def forest() -> OnlineSpec:
 
 def streams() -> list[Stream]:
     """New ones each time: detectors are stateful."""
-    parts: dict[str, Any] = {"threshold": THRESHOLD, "alert": ALERT}
+    parts: dict[str, Any] = {"threshold": THRESHOLD, "alert": ALERT, "guards": GUARDS}
     loose = WINDOW | {"lateness": 2, "fill": "hold", "max_gap": 2}
     pumps = stream_config(window=loose, models=[ANY | {"match": "pump-*"}, ANY], **parts)
     warming = stream_config(window=WINDOW, unknown_sensors="warm_up", warm_up=5, **parts)
@@ -71,6 +72,8 @@ def messages(seed: int = 0) -> list[tuple[str, str, float, bytes]]:
             data = (size * random.standard_normal((2, 2))).astype(np.float32)
             if turn == 9:
                 data[0, 0] = np.nan
+            if n == 1 and 22 <= turn < 29:
+                data[1] = 1.5  # stuck
             if n == 3 and 20 <= turn < 26:
                 continue  # silent, and a gap
             payload = b"garbage" if n == 5 and turn % 13 == 12 else message(start, data)
