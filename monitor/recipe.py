@@ -53,23 +53,29 @@ def train(
 
     The last 20 % of each sensor are held out: their scores become the calibration. A detector that
     says `refits` then learns anew from all windows, the newest too, since machines change; its
-    calibration stays that of windows it had not seen. `labels` are those of `Trainable.fit`, `(n,)`
-    for each sensor that has any; known anomalies enter no constants and no calibration. A detector
-    without `fit` is only calibrated. Windows that are not finite are left out, and so is a sensor
-    with fewer than FEWEST_PER_SENSOR others; the metrics count them. Raises ModelError where there
-    is too little to learn from or a shape is wrong, ConfigError for what is no detector, or learns
-    in the stream.
+    calibration stays that of windows it had not seen. One that has `held_out` scores after `fit`
+    holds out windows itself, and is given all of them at once.
+
+    `labels` are those of `Trainable.fit`, `(n,)` for each sensor that has any; known anomalies
+    enter no constants and no calibration. A detector without `fit` is only calibrated. Windows that
+    are not finite are left out, and so is a sensor with fewer than FEWEST_PER_SENSOR others; the
+    metrics count them. Raises ModelError where there is too little to learn from or a shape is
+    wrong, ConfigError for what is no detector, or learns in the stream.
     """
     detector = _untrained(recipe, progress=progress)
     fleet = _fleet(recipe, windows, labels or {})
     manifest = _manifest(recipe, fleet, windows)
     started = time.perf_counter()
-    state = _fit(detector, recipe, fleet, labelled=labels is not None)
-    scores = _held_out_scores(Model(manifest, state, detector), fleet, state["constants"])
-    if getattr(detector, "refits", False):
-        detector = _untrained(recipe, progress=progress)
-        fleet = [sensor._replace(end=len(sensor.x)) for sensor in fleet]
+    whole = [sensor._replace(end=len(sensor.x)) for sensor in fleet]
+    if hasattr(detector, "held_out"):
+        state = _fit(detector, recipe, whole, labelled=labels is not None)
+        scores: Array = detector.held_out
+    else:
         state = _fit(detector, recipe, fleet, labelled=labels is not None)
+        scores = _held_out_scores(Model(manifest, state, detector), fleet, state["constants"])
+        if getattr(detector, "refits", False):
+            detector = _untrained(recipe, progress=progress)
+            state = _fit(detector, recipe, whole, labelled=labels is not None)
     metrics = {**getattr(detector, "metrics", {}), "seconds": time.perf_counter() - started}
     metrics["windows"] = float(sum(sensor.end for sensor in fleet))
     left_out = sum(map(len, windows.values())) - sum(len(sensor.x) for sensor in fleet)
@@ -108,7 +114,7 @@ def _fit(detector: Detector, recipe: Recipe, fleet: Sequence[_Sensor], *, labell
     constants = np.stack([fit_scaling(sensor.normal()) for sensor in fleet])
     x, y = _interleaved(fleet, constants)
     if hasattr(detector, "gap"):
-        detector.gap = recipe.gap * len(fleet)
+        detector.gap = -(-recipe.gap // 2) * len(fleet)  # enough to share no sample
     if isinstance(detector, Trainable):
         detector.fit(view(recipe.detector, recipe.params, x), y if labelled else None)
     group = fit_scaling(_thinned(np.concatenate([sensor.normal() for sensor in fleet])))

@@ -62,7 +62,7 @@ def test_normal_windows_are_as_surprising_as_chance_says() -> None:
         assert np.mean(surprise) == pytest.approx(1.0, abs=0.15), "-log of a uniform number"
 
 
-@pytest.mark.parametrize("fusion", ["log_p", "cauchy"])
+@pytest.mark.parametrize("fusion", ["ratio", "log_p", "cauchy"])
 def test_an_ensemble_finds_faults_of_every_kind(fusion: str) -> None:
     ensemble = Ensemble(SHAPE, fusion=fusion)
     ensemble.fit(waves(400))
@@ -98,6 +98,15 @@ def test_the_channel_with_the_fault_is_named(fitted: Ensemble) -> None:
     x = waves(20, seed=4)
     x[:, 1] += 3
     assert (fitted.contributions(x)[:, 1] > 0.6).all()
+
+
+def test_what_was_held_out_is_scored_by_members_that_had_not_seen_it() -> None:
+    x = waves(400)
+    x[330:] += 3  # only the last part is unlike
+    ensemble = Ensemble(SHAPE)
+    ensemble.fit(x)
+    assert len(ensemble.held_out) == 100
+    assert np.median(ensemble.held_out[40:]) > 2 * np.median(ensemble.score(x[340:]))
 
 
 def test_known_anomalies_are_not_learned() -> None:
@@ -146,7 +155,7 @@ def test_who_finds_faults_is_measured_by_the_area_under_the_curve() -> None:
 @pytest.mark.parametrize(
     ("params", "said"),
     [
-        ({"fusion": "mean"}, "fusion is 'mean'; valid are log_p, cauchy"),
+        ({"fusion": "mean"}, "fusion is 'mean'; valid are ratio, log_p, cauchy"),
         ({"members": []}, "members is []; valid is a list of detectors"),
         ({"members": "pca"}, "members is 'pca'"),
         ({"members": ["online_iforest"]}, "'online_iforest' cannot be one"),
@@ -167,5 +176,5 @@ def test_too_few_windows_are_told() -> None:
 
 
 def test_the_state_of_another_ensemble_is_refused(fitted: Ensemble) -> None:
-    with pytest.raises(ModelError, match=r"the state is of 4 members; this ensemble has 1"):
+    with pytest.raises(ModelError, match=r"the state is of 3 members; this ensemble has 1"):
         Ensemble(SHAPE, members=["mahalanobis"]).restore(fitted.state())

@@ -129,16 +129,18 @@ def test_the_calibration_is_of_held_out_windows() -> None:
     assert wild[0] > calm[-1]
 
 
-class Refitted(Mahalanobis):
-    refits = True
+class FittedOnce(Mahalanobis):
+    refits = False
+
+
+ONCE = f"{__name__}:FittedOnce"
 
 
 def test_who_is_cheap_to_fit_learns_the_held_out_windows_too_but_is_calibrated_before() -> None:
     x = fleet()
     for rows in x.values():
         rows[48:] += 40
-    once = train(recipe(), x)
-    twice = train(recipe(f"{__name__}:Refitted"), x)
+    once, twice = train(recipe(ONCE), x), train(recipe(), x)
     assert np.array_equal(once.calibration, twice.calibration)
     late = next(iter(x.values()))[50:]
     sensor = next(iter(x))
@@ -148,10 +150,10 @@ def test_who_is_cheap_to_fit_learns_the_held_out_windows_too_but_is_calibrated_b
 def test_the_gap_keeps_windows_from_both_parts() -> None:
     """The windows of the gap are wild and leave no trace in constants or calibration."""
     x = fleet()
-    wide = train(recipe(gap=6), x)
+    wide = train(recipe(ONCE, gap=6), x)
     for rows in x.values():
         rows[42:48] += 1000
-    gapped = train(recipe(gap=6), x)
+    gapped = train(recipe(ONCE, gap=6), x)
     assert np.array_equal(wide.group, gapped.group)
     assert np.array_equal(wide.calibration, gapped.calibration)
 

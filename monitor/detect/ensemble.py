@@ -1,14 +1,15 @@
-"""Several unlike detectors as one: each one's score becomes a p-value, and these are fused.
+"""Several unlike detectors as one, each calibrated on normal windows that it had not learned from.
 
 A level, a shape and a relation between channels are broken by different faults, and no single
-detector sees all of them. Members are calibrated on normal windows that they did not learn from
-(their ranks, and a generalised Pareto tail beyond); what is left of them is one scale. A member
-that does not find seeded faults at least as well as the plain Mahalanobis distance has no say
-(`seeded_faults.py`), so a bad one costs nothing but time.
+detector sees all of them. A member that does not find seeded faults at least as well as the
+Mahalanobis distance of the channels' means has no say (`seeded_faults.py`), so a bad one costs
+nothing but time.
 
-Fusion of p-values: Fisher, "Statistical methods for research workers", 1925 (mean of -log p), and
-Liu and Xie, "Cauchy combination test", J. American Statistical Association 115 (2020), which holds
-whatever the members' dependence.
+Members are put on one scale by the highest tenth of their scores of normal windows, or by p-values
+(ranks, and a generalised Pareto tail beyond): these are fused by their mean -log p (Fisher,
+"Statistical methods for research workers", 1925) or by the Cauchy combination, which holds whatever
+the members' dependence (Liu and Xie, "Cauchy combination test", J. American Statistical Association
+115, 2020). P-values need many normal windows: of a hundred that overlap, the tail says little.
 """
 
 from __future__ import annotations
@@ -25,12 +26,11 @@ from monitor.errors import ConfigError, ModelError
 from monitor.features import seen
 from monitor.types import Array, Explainer, State
 
-FUSIONS = ("log_p", "cauchy")
+FUSIONS = ("ratio", "log_p", "cauchy")
 MEMBERS: Sequence[Mapping[str, Any]] = (
-    {"detector": "mahalanobis", "params": {"view": "means"}},
+    {"detector": "mahalanobis", "params": {"view": "mean"}},
     {"detector": "mahalanobis", "params": {"view": "moments"}},
     {"detector": "mahalanobis", "params": {"view": "level"}},
-    {"detector": "mahalanobis", "params": {"view": "statistics"}},
 )
 REFERENCE = {"view": "mean"}
 MINIMUM = 40
@@ -40,24 +40,24 @@ _ENOUGH = 0.02  # a member may be this much worse than the reference, which is w
 
 
 class Ensemble:
-    """Scores how surprising a window is to several detectors: -log p, fused; about 1 if normal.
+    """Scores how unusual a window is to several detectors together; under 1 for most normal ones.
 
     `members` are uses of trained detectors: names, or `{detector, params}`, where the parameter
-    `view` says what the member sees. `fusion` is `log_p`, the mean of their -log p, for faults
-    that many notice a little, or `cauchy`, for faults that one of them notices. `gated` gives a
-    member no weight that finds fewer seeded faults than the Mahalanobis distance of the channels'
-    means. Raises ConfigError for values that cannot be used.
+    `view` says what the member sees. `fusion` is `ratio`, the mean of their scores in units of what
+    is high for each; `log_p`, the mean of their -log p, for faults that many notice a little; or
+    `cauchy`, for faults that one of them notices. `gated` gives a member no weight that finds fewer
+    seeded faults than the Mahalanobis distance of the channels' means. `held_out` are the scores of
+    the normal windows that `fit` held out. Raises ConfigError for values that cannot be used.
     """
 
     view: ClassVar[str] = "window"
-    refits: ClassVar[bool] = True
 
     def __init__(
         self,
         shape: Sequence[int],
         *,
         members: Sequence[str | Mapping[str, Any]] = MEMBERS,
-        fusion: str = "log_p",
+        fusion: str = "ratio",
         gated: bool = True,
         seed: int = 0,
     ) -> None:
@@ -70,6 +70,7 @@ class Ensemble:
         self.members = [Member(self.shape, *_use(member)) for member in members]
         self.weights = np.ones(len(self.members), np.float32)
         self.gap = 1
+        self.held_out = np.empty(0, np.float32)
         self.metrics: dict[str, float] = {}
 
     def fit(self, x: Array, y: Array | None = None) -> None:
@@ -90,17 +91,18 @@ class Ensemble:
             member.calibrate(member.raw(held_out))
         if self.gated:
             self._weigh(training, held_out[:: -(-len(held_out) // _MOST_SEEDED)])
+        self.held_out = self.score(held_out)
         for member in self.members:
             member.fit(normal)
 
     def score(self, x: Array) -> Array:
         """`(N, C, T) -> (N,)`. Raises ModelError before training."""
-        found = self._surprises(x)
+        found = self._opinions(x)
         if self.fusion == "cauchy":
             return _cauchy(found, self._shares())
         fused = np.zeros(len(x), np.float32)
-        for share, surprise in zip(self._shares(), found.T, strict=True):
-            fused += share * surprise
+        for share, opinion in zip(self._shares(), found.T, strict=True):
+            fused += share * opinion
         return fused
 
     def contributions(self, x: Array) -> Array:
@@ -161,8 +163,10 @@ class Ensemble:
         if not self.weights.any():
             self.weights[:] = 1
 
-    def _surprises(self, x: Array) -> Array:
-        return np.stack([m.surprise(x) for m in self.members], axis=1)
+    def _opinions(self, x: Array) -> Array:
+        """What each member says on the scale that is fused: `(N, *shape) -> (N, M)`."""
+        of_scores = self.fusion == "ratio"
+        return np.stack([m.ratio(x) if of_scores else m.surprise(x) for m in self.members], axis=1)
 
     def _shares(self) -> Array:
         shares: Array = self.weights / self.weights.sum()

@@ -16,6 +16,7 @@ from monitor.types import Array, State, Trainable
 
 _KNOTS = 256
 _TAIL = 0.1
+_LEAST = 1e-12
 _MOST = 1e30  # a constant score makes any other infinitely surprising
 
 
@@ -82,6 +83,13 @@ class Member:
         if self.calibration is None:
             raise ModelError(f"member {self.label} is not calibrated: call fit or restore first")
         return self.calibration.of(self.raw(x))
+
+    def ratio(self, x: Array) -> Array:
+        """Scores in units of the highest tenth of those of normal windows: `(N, C, T) -> (N,)`."""
+        if self.calibration is None:
+            raise ModelError(f"member {self.label} is not calibrated: call fit or restore first")
+        high = max(float(self.calibration.knots[-1]), _LEAST)
+        return np.minimum(self.raw(x).astype(np.float64) / high, _MOST).astype(np.float32)
 
     def state(self) -> State:
         """The detector's arrays and the calibration's."""

@@ -17,7 +17,7 @@ from monitor.connect.recording.times import NAMES, time_of, told_columns
 from monitor.errors import ConfigError
 
 NOT_CHANNELS = {*LABELS, SENSOR, *NAMES, "changepoint", "fault", "is_anomaly", "class", "target"}
-SHORTEST, LONGEST, AT_LEAST_SECONDS = 32, 512, 1.0
+SHORTEST, LONGEST, AT_LEAST_SECONDS = 24, 512, 1.0
 PERIODS = 4
 _MOST_ROWS = 200_000
 _SEGMENT = 1024

@@ -23,8 +23,11 @@ from monitor.detect.classical.rows import (
     shares,
     stored,
 )
+from monitor.errors import ConfigError
 from monitor.types import Array, State
 
+WANDER = 8.0
+QUARTERS = 4
 __all__ = ["MINIMUM", "Mahalanobis", "shrunk_covariance", "whitening_of"]
 
 
@@ -37,12 +40,19 @@ class Mahalanobis(RowDetector):
     channels' shares are exact (Garthwaite and Koch, "Evaluating the contributions of individual
     variables to a quadratic form", 2016). `trim` is the share of training examples that are left
     out of a second estimate because the first found them farthest away.
+
+    Machines drift: what moved from one quarter of the training time to the next will move farther.
+    `wander` times the covariance of the quarters' means is added to that of the examples, so that
+    such directions count less. Examples are taken to be in the order of time.
     """
 
     view: ClassVar[str] = "statistics"
 
-    def __init__(self, shape: Sequence[int], *, trim: float = TRIM) -> None:
+    def __init__(self, shape: Sequence[int], *, trim: float = TRIM, wander: float = WANDER) -> None:
         super().__init__(shape, trim=trim)
+        if not isinstance(wander, int | float) or not 0 <= wander <= 1e3:
+            raise ConfigError(f"wander is {wander!r}; numbers from 0 to 1000 are valid")
+        self.wander = wander
 
     def contributions(self, x: Array) -> Array:
         """The share of each channel in the squared score: `(N, *shape) -> (N, C)`."""
@@ -52,7 +62,8 @@ class Mahalanobis(RowDetector):
     def _estimate(self, z: Floats) -> State:
         mean, whitening = whitening_of(z)
         distance = (((z - mean) @ whitening) ** 2).sum(axis=1)
-        mean, whitening = whitening_of(z[nearest(distance, self.trim)])
+        usual = z[np.sort(nearest(distance, self.trim))]
+        mean, whitening = whitening_of(usual, self.wander * _between_quarters(usual))
         return stored(mean=mean, whitening=whitening)
 
     def _scored(self, arrays: State, z: Array) -> Array:
@@ -94,10 +105,20 @@ def shrunk_covariance(z: Floats) -> Floats:
     return mixed
 
 
-def whitening_of(z: Floats) -> tuple[Floats, Floats]:
-    """Mean and symmetric whitening matrix, the inverse square root of the covariance."""
+def _between_quarters(z: Floats) -> Floats:
+    """The covariance of the means of four stretches of time: `(N, d) -> (d, d)`."""
+    means = np.stack([part.mean(axis=0) for part in np.array_split(z, QUARTERS)])
+    apart = means - means.mean(axis=0)
+    covariance: Floats = apart.T @ apart / QUARTERS
+    return covariance
+
+
+def whitening_of(z: Floats, beside: Floats | float = 0.0) -> tuple[Floats, Floats]:
+    """Mean and symmetric whitening matrix, the inverse square root of the covariance, to which
+    `beside` `(d, d)` is added.
+    """
     mean = z.mean(axis=0)
-    values, vectors = np.linalg.eigh(shrunk_covariance(z - mean))
+    values, vectors = np.linalg.eigh(shrunk_covariance(z - mean) + beside)
     floor = max(values[-1] * 1e-6, 1e-12)
     whitening: Floats = (vectors / np.sqrt(np.maximum(values, floor))) @ vectors.T
     return mean, whitening

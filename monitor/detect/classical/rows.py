@@ -34,6 +34,7 @@ class RowDetector:
     """
 
     view: ClassVar[str] = "statistics"
+    refits: ClassVar[bool] = True
 
     def __init__(self, shape: Sequence[int], *, trim: float = TRIM) -> None:
         if not shape or min(shape) < 1:
