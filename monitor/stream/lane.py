@@ -100,7 +100,9 @@ class LaneSpec:
         level = fingerprint(self.threshold.model_dump(), window)
         warm = fingerprint(window, str(self.settings.warm_up), self.settings.unknown_sensors)
         found = {"windower": window, "skew": "", "silence": "", "alarm": "", "constants": warm}
-        found["guards"] = fingerprint(self.settings.guards.model_dump(), window)
+        guards = self.settings.guards
+        watches = guards.of_windows or guards.of_messages
+        found["guards"] = fingerprint(guards.model_dump(), window) if watches else ""
         for scorer in self.scorers:
             made = fingerprint(scorer.fingerprint, self.backend, level)
             found[f"threshold:{scorer.label}"] = made
