@@ -13,6 +13,10 @@ from monitor.testing import check_detector, check_online
 QUICK: dict[str, dict[str, Any]] = {
     "conv_ae": {"epochs": 4},
     "deep_svdd": {"epochs": 4},
+    "dense_ae": {"epochs": 2},
+    "flow": {"epochs": 2},
+    "masked_ae": {"epochs": 2},
+    "vae": {"epochs": 2},
 }
 WINDOWS = [(1, 32), (3, 21)]
 

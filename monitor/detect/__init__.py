@@ -16,32 +16,41 @@ DETECTORS = {
     "deep_svdd": "monitor.detect.deep.deep_svdd:DeepSVDD",
     "dense_ae": "monitor.detect.deep.dense_ae:DenseAutoencoder",
     "ensemble": "monitor.detect.ensemble:Ensemble",
+    "flow": "monitor.detect.deep.flow:NormalisingFlow",
     "gmm": "monitor.detect.classical.gmm:GaussianMixture",
     "iforest": "monitor.detect.classical.iforest:IsolationForest",
     "kde": "monitor.detect.classical.kde:KernelDensity",
     "knn": "monitor.detect.classical.knn:NearestNeighbours",
     "lof": "monitor.detect.classical.lof:LocalOutlierFactor",
     "mahalanobis": "monitor.detect.classical.mahalanobis:Mahalanobis",
+    "masked_ae": "monitor.detect.deep.masked_ae:MaskedAutoencoder",
     "neighbours": "monitor.detect.online.neighbours:Neighbours",
     "ocsvm": "monitor.detect.classical.ocsvm:OneClassSVM",
     "online_iforest": "monitor.detect.online.online_iforest:OnlineIsolationForest",
     "pca": "monitor.detect.classical.pca:PrincipalComponents",
     "residual": "monitor.detect.online.residual:Residual",
+    "vae": "monitor.detect.deep.vae:VariationalAutoencoder",
 }
+
+RIVER = "river:"
 
 
 def detector_class(name: str) -> Any:
-    """The class called `name` in the table, or the one at a path `module:Class`.
+    """The class called `name` in the table, that of a model of river, such as
+    `river:HalfSpaceTrees`, or the one at a path `module:Class`.
 
     Raises ConfigError naming the choices where there is no such class.
     """
+    if name.startswith(RIVER):
+        return import_module("monitor.detect.online.river_models").river_class(name[len(RIVER) :])
     module, _, attribute = DETECTORS.get(name, name).partition(":")
     try:
         return getattr(import_module(module), attribute)
     except (ImportError, AttributeError, ValueError, SyntaxError) as error:
         raise ConfigError(
             f"detector {name!r} cannot be loaded ({error}); valid are "
-            f"{', '.join(sorted(DETECTORS))} or 'module:Class' of an importable module"
+            f"{', '.join(sorted(DETECTORS))}, 'river:Model' for an anomaly model of river, or "
+            "'module:Class' of an importable module"
         ) from error
 
 
@@ -67,3 +76,16 @@ def view_of(name: str, params: Mapping[str, Any]) -> str:
 def learns_online(name: str) -> bool:
     """Whether it learns in the stream instead of being trained before."""
     return hasattr(detector_class(name), "score_learn")
+
+
+def check_exported(name: str) -> None:
+    """Raise ConfigError where the detector's memory cannot be kept in snapshots. Only some models
+    of river are such: they serve in replays and evaluations, where nothing is kept.
+    """
+    found = detector_class(name)
+    if not getattr(found, "exported", True):
+        raise ConfigError(
+            f"{name} cannot be run live: its memory cannot be kept in snapshots; those of river "
+            f"that can are {', '.join(found.choices)}. `monitor replay` and `monitor evaluate` "
+            "take any"
+        )

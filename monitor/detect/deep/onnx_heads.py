@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from monitor.detect.deep.coupling import FARTHEST, MOST_LOG_SCALE, Coupling, Flow
 from monitor.detect.deep.elbo import MOST_LOG_VARIANCE, Elbo
 from monitor.detect.deep.heads import Deviation, Likeness
 from monitor.detect.deep.masking import FLOOR, LEAST_RATIO, Guess
@@ -115,6 +116,35 @@ def _guess(graph: Graph, head: Any) -> str:
     return graph.add("Div", [parts, graph.number(float(len(head.weight)))])
 
 
+def _flow(graph: Graph, head: Any) -> str:
+    """See `coupling.Flow`."""
+    rows, size = graph.shape[0], len(head.centre)
+    moved = graph.add("Sub", [graph.reshaped("x", (rows, size)), graph.constant(head.centre)])
+    scaled = graph.add("Mul", [moved, graph.constant(head.inverse)])
+    scaled = graph.add("Min", [scaled, graph.number(FARTHEST)])
+    value = linear(graph, head.first, graph.add("Max", [scaled, graph.number(-FARTHEST)]))
+    logs = []
+    for step in head.steps:
+        value, scales = _coupling(graph, step, value)
+        logs.append(scales)
+    total = logs[0] if len(logs) == 1 else graph.add("Sum", logs)
+    half = graph.add("Mul", [graph.add("Mul", [value, value]), graph.number(0.5)])
+    surprise = graph.reshaped(graph.add("Sub", [half, total]), (rows, 1, size))
+    above = graph.add("Sub", [graph.mean(surprise), graph.constant(head.least)])
+    return graph.add("Relu", [graph.add("Mul", [above, graph.constant(head.weight)])])
+
+
+def _coupling(graph: Graph, step: Coupling, value: str) -> tuple[str, str]:
+    moved = graph.constant(1 - step.kept)
+    seen = graph.add("Mul", [value, graph.constant(step.kept)])
+    told = graph.add("Tanh", [linear(graph, step.inward, seen)])
+    logs = graph.add("Tanh", [linear(graph, step.scales, told)])
+    logs = graph.add("Mul", [logs, graph.constant((1 - step.kept) * MOST_LOG_SCALE)])
+    scaled = graph.add("Mul", [value, graph.add("Exp", [logs])])
+    shift = graph.add("Mul", [linear(graph, step.shifts, told), moved])
+    return graph.add("Add", [scaled, shift]), logs
+
+
 def _repeated(graph: Graph, net: nn.Sequential, value: str, count: int) -> str:
     """`net` of `count` variants of each example: `(N, count, ...) -> (N, count, *shape)`."""
     rows, *sides = graph.shape
@@ -148,4 +178,5 @@ HEADS: dict[type[nn.Module], Callable[[Graph, Any], str]] = {
     Likeness: _likeness,
     Elbo: _elbo,
     Guess: _guess,
+    Flow: _flow,
 }
