@@ -11,7 +11,8 @@ from types import FrameType
 import structlog
 
 from monitor.connect.kafka.reach import reach
-from monitor.errors import SinkError, StateError
+from monitor.detect import check_exported
+from monitor.errors import ConfigError, SinkError, StateError
 from monitor.runner import Runner
 from monitor.serve.encryption import encryption
 from monitor.serve.http import Server
@@ -26,6 +27,7 @@ log = structlog.get_logger("monitor")
 
 def run(config: Config, port: int | None = None) -> None:
     """Until SIGTERM or Ctrl-C, or until recordings end. `port` overrides the configured one."""
+    check_exports(config)
     check_folder(config)
     runner = build_runner(config)
     rehearse(runner.pipeline)
@@ -52,6 +54,7 @@ def probe(config: Config) -> None:
     """What `run` would need: models, snapshot folder, certificates, brokers. Raises the error it
     would raise.
     """
+    check_exports(config)
     build_middle(config)
     check_folder(config)
     if config.serve and config.serve.tls:
@@ -61,6 +64,16 @@ def probe(config: Config) -> None:
     for sink in config.sinks:
         if sink.kafka and sink.kafka.broker:
             reach(sink.kafka.broker, error=SinkError)
+
+
+def check_exports(config: Config) -> None:
+    """Raises ConfigError for a detector whose memory would not survive this process."""
+    for name, stream in config.streams.items():
+        for use in (use for rule in stream.models for use in rule.use):
+            try:
+                check_exported(use.reference.detector)
+            except ConfigError as error:
+                raise ConfigError(f"streams.{name}.models: {error}") from error
 
 
 def check_folder(config: Config) -> None:
