@@ -51,7 +51,8 @@ def test_the_undisturbed_run_has_something_to_lose() -> None:
     found = undisturbed()
     assert len(found["scores"]) > 600
     assert {alert[6] for alert in found["alerts"]} == {"firing", "resolved"}
-    assert {alert[5] for alert in found["alerts"]} == {"score", "silence"}
+    rules = {"score", "silence", "range", "stuck", "missing"}
+    assert {alert[5] for alert in found["alerts"]} == rules
     assert len(found["rejected"]) >= 3
     assert {notice[4] for notice in found["notices"]} == {"level_adopted"}
     assert any(score[6] == "nan" for score in found["scores"])
