@@ -29,6 +29,7 @@ from monitor.types import Array, Explainer, State
 FUSIONS = ("ratio", "log_p", "cauchy")
 MEMBERS: Sequence[Mapping[str, Any]] = (
     {"detector": "mahalanobis", "params": {"view": "mean"}},
+    {"detector": "mahalanobis", "params": {"view": "means"}},
     {"detector": "mahalanobis", "params": {"view": "moments"}},
     {"detector": "mahalanobis", "params": {"view": "level"}},
 )
