@@ -208,6 +208,22 @@ def bench(
     work.run(seconds, json, quick=quick)
 
 
+@app.command("false-alarms", epilog="Example: monitor false-alarms --figure false-alarms.png")
+def false_alarms(
+    seeds: Annotated[int, typer.Option(min=1, help="Simulations of each kind.")] = 3,
+    samples: Annotated[int, typer.Option(min=1000, help="Windows of each simulation.")] = 1_000_000,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of the Numenta Anomaly Benchmark, to be played too.")
+    ] = None,
+    figure: Annotated[Path | None, typer.Option(help="Write a figure here, as PNG.")] = None,
+    json: JsonFile = None,
+) -> None:
+    """Measure how often thresholds flag what is normal, against the rate that they aim at."""
+    from monitor.offline import false_alarms as work
+
+    work.run(work.Options(seeds, samples), data, json, figure)
+
+
 def main() -> None:
     """The console script: errors that are not bugs become one line and an exit code."""
     # One thread each: processes are how the product scales, and nets are small.

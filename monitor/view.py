@@ -17,7 +17,9 @@ class LaneView:
     sensors, columns detectors.
 
     `times`, `values` and `cuts` are the recent windows `(S, R)`, `(S, R, D)` and `(S, R, D)`,
-    oldest first, NaN where there are none yet: raw scores and thresholds.
+    oldest first, NaN where there are none yet: raw scores and thresholds. `target` is the share of
+    normal windows that may be flagged, `budget` the alerts that a sensor may have in a day, NaN
+    where none is set.
     """
 
     stream: str
@@ -33,6 +35,8 @@ class LaneView:
     times: NDArray[np.float64]
     values: Array
     cuts: Array
+    target: float = np.nan
+    budget: float = np.nan
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,8 @@ def lane(
         times=np.tile(now - 59.0 + np.arange(60), (count, 1)),
         values=recent * cuts,
         cuts=cuts,
+        target=0.005,
+        budget=2 / 7,
     )
 
 
@@ -103,6 +105,9 @@ def counters(windows: float) -> Mapping[tuple[str, ...], float]:
         ("gaps", "vibration"): windows // 60,
         ("messages_skewed", "vibration"): windows // 300,
         ("alerts", "vibration", "critical", "score"): windows // 500,
+        ("alerts_raised", "vibration"): windows // 800,
+        ("windows_flagged", "vibration"): windows // 100,
+        ("windows_disputed", "vibration"): windows // 150,
         ("commits", "done"): windows // 30,
         ("snapshots", "saved"): windows // 200,
         ("polls", "failed"): 0.0,
@@ -113,6 +118,7 @@ def counters(windows: float) -> Mapping[tuple[str, ...], float]:
     }
     for name in DETECTORS:
         each["scores_nan", "vibration", name] = windows // 70
+        each["scores_flagged", "vibration", name] = windows // 110
         each["thresholds_adopted", "vibration", name] = windows // 900
     return each
 

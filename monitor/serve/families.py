@@ -43,10 +43,34 @@ METRICS: Mapping[str, Metric] = {
     "monitor_last_seen_timestamp_seconds": Metric(
         "gauge", "Time of the last sample, event time.", ("stream", "sensor"), assets=True
     ),
+    "monitor_detector_disagreement_ratio": Metric(
+        "gauge",
+        "Share of detectors outvoted by the others on the last window.",
+        ("stream", "sensor"),
+        assets=True,
+    ),
     "monitor_anomaly_active": Metric(
         "gauge", "1 for each open alert.", ("stream", "sensor", "severity", "rule"), assets=True
     ),
     "monitor_alerts_total": Metric("counter", "Alerts opened.", ("stream", "severity", "rule")),
+    "monitor_alerts_raised_total": Metric(
+        "counter", "Alerts that scores opened; what a budget limits.", ("stream",)
+    ),
+    "monitor_alert_budget_per_day": Metric(
+        "gauge", "Alerts that each sensor may have where nothing is wrong.", ("stream",)
+    ),
+    "monitor_flagged_target_ratio": Metric(
+        "gauge", "Share of normal windows that may be flagged.", ("stream",)
+    ),
+    "monitor_windows_flagged_total": Metric(
+        "counter", "Windows that all detectors together call anomalous.", ("stream",)
+    ),
+    "monitor_windows_disputed_total": Metric(
+        "counter", "Windows that some detectors call anomalous and some do not.", ("stream",)
+    ),
+    "monitor_scores_flagged_total": Metric(
+        "counter", "Scores over their threshold.", ("stream", "detector")
+    ),
     "monitor_windows_processed_total": Metric(
         "counter", "Windows by what became of them.", ("stream", "outcome")
     ),

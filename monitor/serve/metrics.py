@@ -10,6 +10,7 @@ import platform
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from itertools import accumulate
+from math import isnan
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import Metric
@@ -88,6 +89,11 @@ class ViewCollector(Collector):
             sensors.setdefault(lane.stream, set()).update(lane.sensors)
         yield _gauge("monitor_sensors", {(s,): float(len(names)) for s, names in sensors.items()})
         yield _gauge("monitor_series_dropped", {(s,): float(n) for s, n in self._dropped.items()})
+        budgets: Rows = {(lane.stream,): lane.budget for lane in self._view.lanes}
+        targets: Rows = {(lane.stream,): lane.target for lane in self._view.lanes}
+        known = {key: budget for key, budget in budgets.items() if not isnan(budget)}
+        yield _gauge("monitor_alert_budget_per_day", known)
+        yield _gauge("monitor_flagged_target_ratio", targets)
 
     def _model_families(self) -> Iterator[Metric]:
         keys = {(m.stream, m.detector, m.name, str(m.version)): m for m in self._view.models}

@@ -39,6 +39,16 @@ def values(lane: LaneView) -> Array:
     return ratio(lane.raw, lane.threshold)
 
 
+def disagreement(lane: LaneView) -> Array:
+    """Of each sensor's detectors with a score the share that is outvoted, `(S,)`: 0 where all
+    agree, 0.5 where half of them call the last window anomalous; NaN where none has a score.
+    """
+    found = values(lane)
+    known = (np.isfinite(found) & np.isfinite(lane.threshold)).sum(axis=1, dtype=np.float32)
+    over = (found > 1).sum(axis=1, dtype=np.float32)
+    return np.asarray(ratio(np.minimum(over, known - over), known), np.float32)
+
+
 def peaks(lane: LaneView) -> Array:
     """The highest value of each sensor, `(S,)`; -1 where there is none."""
     return np.asarray(np.fmax.reduce(values(lane), axis=1, initial=-1.0), np.float32)
@@ -125,7 +135,7 @@ class SensorSeries:
         ]
         blocks += [
             _block(name, pick, [part.each for part in labels], shown)
-            for name, pick in _TIMES.items()
+            for name, pick in _SENSORS.items()
         ]
         return b"".join(blocks)
 
@@ -136,11 +146,12 @@ _SCORES: Mapping[str, Callable[[LaneView], Numbers]] = {
     "monitor_threshold_raw": lambda lane: lane.threshold,
     "monitor_warmup_progress_ratio": lambda lane: lane.progress,
 }
-_TIMES: Mapping[str, Callable[[LaneView], Numbers]] = {
+_SENSORS: Mapping[str, Callable[[LaneView], Numbers]] = {
+    "monitor_detector_disagreement_ratio": disagreement,
     "monitor_last_window_timestamp_seconds": lambda lane: lane.window_end,
     "monitor_last_seen_timestamp_seconds": lambda lane: lane.last_seen,
 }
-SENSOR_FAMILIES = (*_SCORES, *_TIMES)
+SENSOR_FAMILIES = (*_SCORES, *_SENSORS)
 
 
 def _rendered(part: Shown) -> _Labels:

@@ -188,7 +188,7 @@ class LaneState:
         times, raw, cuts = self.recent.get(slots)
         warm = self.constants.progress(slots)
         progress = [_rows(t.progress()[:, 0], slots) for t in self.thresholds]
-        trained = len(self.spec.scorers)
+        trained, budget = len(self.spec.scorers), self.spec.settings.alert.budget
         return LaneView(
             stream=self.spec.stream,
             partition=partition,
@@ -203,6 +203,8 @@ class LaneState:
             times=times,
             values=raw,
             cuts=cuts,
+            target=self.spec.rate,
+            budget=budget.per_day if budget else np.nan,
         )
 
     def _learn_name(self, slot: int, sensor: str) -> None:

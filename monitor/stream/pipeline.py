@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from monitor.errors import DecodeError
-from monitor.stream.alarm import NOTHING, RESOLVED
+from monitor.stream.alarm import NOTHING, RAISED, RESOLVED
 from monitor.stream.codec import Codec
 from monitor.stream.event_time import DETAILS, Skewed, told_skew
 from monitor.stream.judge import judge
@@ -282,10 +282,16 @@ class Pipeline:
     def _count_judged(self, lane: LaneState, found: Found) -> None:
         stream = lane.spec.stream
         self.counts["windows_processed", stream, "scored"] += len(found.offsets)
+        over = found.judged.values > 1
+        agreed = over.all(axis=1) | ~over.any(axis=1)
+        self.counts["windows_flagged", stream] += int((found.judged.fused > 1).sum())
+        self.counts["windows_disputed", stream] += int((~agreed).sum())
+        self.counts["alerts_raised", stream] += int((found.judged.code == RAISED).sum())
         for d, detector in enumerate(lane.spec.detectors):
             nan = int(np.isnan(found.judged.raw[:, d]).sum())
             adopted = int(found.judged.adopted[:, d].sum())
             self.counts["scores_nan", stream, detector] += nan
+            self.counts["scores_flagged", stream, detector] += int(over[:, d].sum())
             self.counts["thresholds_adopted", stream, detector] += adopted
 
     def _result(self, told: Mapping[Partition, Told]) -> Result:

@@ -31,8 +31,10 @@ from monitor.stream.ring import (
     flag,
     largest,
 )
+from monitor.tail import FEWEST
 from monitor.types import Array, Slots, State
 
+BEYOND = 30.0  # a score so many times rarer than those at the threshold is no accident
 Mask = NDArray[np.bool_]
 Arrays = tuple[NDArray[Any], ...]
 Numbers = tuple[Any, ...]
@@ -62,8 +64,9 @@ class RollingThreshold:
     those instead, which leave the ring as the sensor's own scores arrive.
 
     A flagged score enters capped at `cap` times the threshold with which its run of flagged scores
-    began, so that a long anomaly cannot raise the threshold over and over until it passes; with
-    `outliers: left_out` one over that cap enters not at all. After `adopt` flagged scores in a row
+    began, so that a long anomaly cannot raise the threshold over and over until it passes. With
+    `outliers: left_out` one over that cap enters not at all, nor does one that the fitted tail
+    gives less than a thirtieth of the rate. After `adopt` flagged scores in a row
     their raw values replace the ring: what lasted that long is normal from then on. While a sensor
     is `held` (an alert is open) its flagged scores enter nothing, but their run goes on. Scores
     that are not finite enter nothing and end no run.
@@ -253,7 +256,12 @@ def _update(
                 flagged = score > cut
                 believed = True
                 if flagged:
-                    flag(run, limit, counts, (s, d), score, np.float32(rule.cap) * cut)
+                    most = np.float32(rule.cap) * cut
+                    if rule.left_out and rule.pareto and counts[s, d, FILL] > FEWEST:
+                        beyond = control.rate * math.exp(level[s, d]) / BEYOND
+                        found = score_at(ring, tail, counts, (s, d), beyond)
+                        most = min(most, np.float32(rule.margin * found))
+                    flag(run, limit, counts, (s, d), score, most)
                     believed = not (rule.left_out and score > limit[s, d])
                     score = min(score, limit[s, d])
                 else:
@@ -279,10 +287,10 @@ def _cut(
     fill = counts[s, d, FILL]
     if fill > 0 and counts[s, d, MISSING] == 0:
         rate = nominal if level == 0.0 else nominal * math.exp(level)
+        rank = _rank(fill, rule.quantile if level == 0.0 else 1.0 - rate)
         if rule.pareto and rate * (fill + 1.0) < upper(fill) + 1.0:
             found = np.float32(score_at(ring, tail, counts, at, rate))
         else:
-            rank = _rank(fill, rule.quantile if level == 0.0 else 1.0 - rate)
             kept = largest(ring, tail, counts, at, rank)
             found = tail[s, d, kept - rank]
         cut = max(np.float32(rule.floor), np.float32(rule.margin) * found)
