@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from monitor.offline.dataset import Recorded, by_sensor, read_recorded
 from monitor.offline.evaluate_table import alerting_table, ranking_table
 from monitor.offline.figures import write_figures
 from monitor.offline.heard import Heard, Track
+from monitor.offline.intervals import auroc_interval
 from monitor.offline.labels import (
     Event,
     Truth,
@@ -36,9 +38,12 @@ from monitor.offline.measures import (
     rules_of,
 )
 from monitor.offline.replay import Replayed, play
+from monitor.offline.volume import Series, vus_pr
 from monitor.settings import Config, StreamConfig
 from monitor.stream.fusion import fuse
 from monitor.types import Array
+
+BLOCK = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,20 +189,35 @@ def _part(pieces: Sequence[Piece], stream: StreamConfig) -> Part:
         windows=len(truth),
         anomalous=int((truth == 1).sum()),
         unknown=int((truth == -1).sum()),
-        raw=_rankings(pieces, lambda piece: piece.raw),
-        value=_rankings(pieces, lambda piece: piece.value),
-        fused=ranking(truth, np.concatenate([piece.fused for piece in pieces])),
+        raw=_rankings(pieces, lambda piece: piece.raw, stream),
+        value=_rankings(pieces, lambda piece: piece.value, stream),
+        fused=_ranked([Series(piece.truth, piece.fused) for piece in pieces], stream),
         alerts=alerts,
         events=events,
     )
 
 
-def _rankings(pieces: Sequence[Piece], scores: Callable[[Piece], Array]) -> dict[str, Ranking]:
+def _rankings(
+    pieces: Sequence[Piece], scores: Callable[[Piece], Array], stream: StreamConfig
+) -> dict[str, Ranking]:
     """Of each detector, over the recordings that it scored."""
     found = {}
     for detector in dict.fromkeys(d for piece in pieces for d in piece.detectors):
         own = [piece for piece in pieces if detector in piece.detectors]
         columns = [scores(piece)[:, piece.detectors.index(detector)] for piece in own]
-        truth = np.concatenate([piece.truth for piece in own])
-        found[detector] = ranking(truth, np.concatenate(columns))
+        series = [Series(piece.truth, c) for piece, c in zip(own, columns, strict=True)]
+        found[detector] = _ranked(series, stream)
     return found
+
+
+def _ranked(series: Sequence[Series], stream: StreamConfig) -> Ranking:
+    """The figures of all recordings together; a block of time is at least BLOCK windows' lengths
+    long.
+    """
+    truth, scores = (np.concatenate([each[i] for each in series]) for i in range(2))
+    found = ranking(truth.astype(np.int8), scores)
+    if found.auroc is None:
+        return found
+    length = math.ceil(stream.window.samples / stream.window.hop_samples)
+    low, high = auroc_interval(series, BLOCK * length) or (None, None)
+    return replace(found, vus_pr=vus_pr(series, length), auroc_low=low, auroc_high=high)

@@ -27,13 +27,13 @@ class Figures(Protocol):
 
 def ranking_table(stream: str, parts: Mapping[str, Figures]) -> Table:
     """How well scores rank windows: a row for each file and detector, and for the fused score."""
-    heads = "windows", "anomalous", "AUROC", "AUPRC", "F1 best"
+    heads = "windows", "anomalous", "AUROC", "AUPRC", "VUS-PR", "F1 best"
     table = _table(f"{stream}: scores", "file", "detector", *heads)
-    table.caption = "F1 best is an oracle: its cut was chosen on these labels"
+    table.caption = "F1 best is an oracle: its cut was chosen on these labels" + _sure(parts)
     shown = _short(parts)
     for name, part in parts.items():
         for detector, found in (*part.raw.items(), ("fused", part.fused)):
-            figures = map(_share, (found.auroc, found.auprc, found.f1_best))
+            figures = map(_share, (found.auroc, found.auprc, found.vus_pr, found.f1_best))
             counts = f"{found.windows:,}", f"{found.anomalous:,}"
             table.add_row(shown[name], detector, *counts, *figures)
         table.add_section()
@@ -67,6 +67,16 @@ def _table(title: str, *heads: str) -> Table:
         else:
             table.add_column(head, justify="right", no_wrap=True)
     return table
+
+
+def _sure(parts: Mapping[str, Figures]) -> str:
+    """How sure the AUROC of all files together is."""
+    pooled = parts["pooled"].fused if "pooled" in parts else None
+    if pooled is None or pooled.auroc_low is None:
+        return ""
+    return (
+        f"; pooled AUROC, fused: {_share(pooled.auroc_low)} to {_share(pooled.auroc_high)} (95 %)"
+    )
 
 
 def _short(names: Iterable[str]) -> dict[str, str]:

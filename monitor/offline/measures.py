@@ -24,7 +24,9 @@ DAY = 86400.0
 class Ranking:
     """How well scores tell anomalous windows from normal ones; None where `note` says why not.
 
-    `f1_best` is an oracle: at the cut `f1_cut`, which was chosen on these very labels.
+    `f1_best` is an oracle: at the cut `f1_cut`, which was chosen on these very labels. `vus_pr`
+    (`volume.py`) and the interval `auroc_low` to `auroc_high` (`intervals.py`) need to know where
+    recordings end, so `ranking` leaves them out.
     """
 
     windows: int
@@ -35,6 +37,9 @@ class Ranking:
     f1_best: float | None = None
     f1_cut: float | None = None
     note: str = ""
+    vus_pr: float | None = None
+    auroc_low: float | None = None
+    auroc_high: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
