@@ -198,7 +198,9 @@ def test_the_command_prints_tables_and_writes_json(
     part = figures["pooled"]["machines"]
     assert part == figures["files"]["machines"][str(path)]
     assert part["events"][0]["event"] == ["pump-1", START + 40, START + 44, "loud"]
-    assert {"auroc", "auprc", "vus_pr", "auroc_low", "f1_best", "note"} <= set(part["raw"]["Loudness"])
+    assert {"auroc", "auprc", "vus_pr", "auroc_low", "f1_best", "note"} <= set(
+        part["raw"]["Loudness"]
+    )
     shown = capsys.readouterr().out
     for told in ("AUROC", "F1 best is an oracle", "machines: alerts", "pooled", "fused"):
         assert told in shown
