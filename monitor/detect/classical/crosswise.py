@@ -7,11 +7,12 @@ cross-validation; Burman, Chow and Nolan, Biometrika 81, 1994, without the gap).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from monitor.detect.classical.rows import (
     TRIM,
@@ -35,12 +36,15 @@ def crosswise(
     """Scores of rows in the order of time by what is learned from the other blocks:
     `(N, d) -> (N, ...)`.
     """
-    edges = np.linspace(0, len(z), BLOCKS + 1).round().astype(np.int64).tolist()
-    found = []
-    for begin, end in pairwise(edges):
-        others = np.concatenate([z[:begin], z[end:]])
-        found.append(scored(learned(others), z[begin:end].astype(np.float32)))
+    found = [scored(learned(z[rest]), z[own].astype(np.float32)) for own, rest in blocks(len(z))]
     return np.concatenate(found).astype(np.float64)
+
+
+def blocks(count: int) -> Iterator[tuple[slice, NDArray[np.int64]]]:
+    """The places of each of BLOCKS stretches of so many rows, and those of all others."""
+    edges = np.linspace(0, count, BLOCKS + 1).round().astype(np.int64).tolist()
+    for begin, end in pairwise(edges):
+        yield slice(begin, end), np.delete(np.arange(count), slice(begin, end))
 
 
 class DrawnDetector(RowDetector):

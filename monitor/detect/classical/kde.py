@@ -1,7 +1,7 @@
 """Kernel density estimate: where training examples are rare, an example is unusual.
 
-Parzen, Annals of Mathematical Statistics 33 (1962); the width by the rule of Scott, "Multivariate
-density estimation", 1992, section 6.3.
+Parzen, Annals of Mathematical Statistics 33 (1962); kernels as wide as neighbours are apart after
+Loftsgaarden and Quesenberry, Annals of Mathematical Statistics 36 (1965).
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ class KernelDensity(WhitenedDetector):
     """Scores how much rarer than at best an example is by a sum of Gaussian kernels: the square
     root of -log of the ratio, so that it grows as a distance does, about 1 if normal.
 
-    `bandwidth` is the kernels' width in units of Scott's rule for whitened examples, N to the
-    power -1 / (d + 4). Raises ConfigError for values that cannot be used.
+    `bandwidth` is the kernels' width in whitened dimensions, in which neighbours are about 1 apart.
+    Raises ConfigError for values that cannot be used.
     """
 
     def __init__(
@@ -54,5 +54,5 @@ class KernelDensity(WhitenedDetector):
     def _kernels(self, arrays: State) -> tuple[Array, Array, float]:
         """The memory, and the weights and narrowness of its kernels."""
         count = arrays["memory"].shape[1]
-        width = self.bandwidth * count ** (-1 / (self.size + 4))
-        return arrays["memory"], np.full(count, -np.log(count), np.float32), 0.5 / width**2
+        weight = np.full(count, -np.log(count), np.float32)
+        return arrays["memory"], weight, 0.5 / self.bandwidth**2
