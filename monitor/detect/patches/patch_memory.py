@@ -96,7 +96,7 @@ class PatchMemory:
             )
         if not isinstance(trim, int | float) or not 0 <= trim < 0.5:
             raise ConfigError(f"trim is {trim!r}; numbers from 0 to under 0.5 are valid")
-        self.shape = (int(shape[0]), int(shape[1]))
+        self.shape = tuple(int(side) for side in shape)
         self.patches = whole("patches", patches, 1)
         self.dimensions = whole("dimensions", dimensions, 1)
         self.memory = whole("memory", memory, 1)
@@ -215,7 +215,7 @@ class PatchMemory:
             raise ModelError("PatchMemory remembers nothing yet: call fit or restore first")
 
 
-def _encoder(name: str, shape: tuple[int, int], patches: int, epochs: int) -> Encoder:
+def _encoder(name: str, shape: tuple[int, ...], patches: int, epochs: int) -> Encoder:
     if name == "random":
         return RandomEncoder(shape, patches)
     if name != "conv":
