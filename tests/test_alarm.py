@@ -186,3 +186,11 @@ def test_it_is_the_plain_machine_for_every_sensor_also_after_a_restart(
         is_open = [machine.opened is not None for machine in plain]
         assert alarm.firing(np.arange(3)).tolist() == is_open
         assert [slot for slot, _, _ in alarm.open()] == [i for i, o in enumerate(is_open) if o]
+
+
+@given(configs(), st.lists(VALUES, max_size=80))
+def test_there_are_never_more_alerts_than_flagged_windows_over_k(
+    config: AlertConfig, values: list[float]
+) -> None:
+    flagged = sum(value > 1 for value in values)
+    assert steps(Alarm(config), values).count(RAISED) <= flagged // config.raise_.k

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from monitor.stream.alarm import NOTHING, RAISED
 from monitor.stream.judge import Judged, judge, rounds
 from monitor.stream.lane import LaneState
-from monitor.types import Array, Slots
-from tests.core.builders import stream
+from monitor.testing import same_state
+from monitor.types import Array, Slots, State
+from tests.core.builders import stream, stream_config
 
 
 def lane() -> LaneState:
@@ -108,3 +109,59 @@ def test_the_last_windows_are_kept_for_the_page() -> None:
     assert times[:, -1].tolist() == [12, 8]
     assert np.array_equal(raw[0, -2:], found.raw[[0, 2]])
     assert np.array_equal(cuts[1, -1], found.cuts[1])
+
+
+def test_a_window_that_may_not_teach_is_judged_and_teaches_nothing() -> None:
+    made, other = ready("a"), ready("a")
+    levels = [1, 1, 2, 1, 1, 5, 1, 1]
+    data = np.repeat(np.array(levels, np.float32), 8).reshape(-1, 2, 4)
+    trained, ends = data[:, :1, 0] ** 2, np.arange(len(levels), dtype=np.float64)
+    teaches = np.array([level not in (2, 5) for level in levels])
+    found = judge(made, np.zeros(len(levels), np.int64), data, trained, ends, teaches)
+    judge(other, np.zeros(6, np.int64), data[teaches], trained[teaches], ends[teaches])
+    assert np.isfinite(found.raw[~teaches]).all()
+    assert found.values[5, 0] > 1
+    assert learned(made) == learned(other)
+
+
+def learned(lane: LaneState) -> list[dict[str, bytes]]:
+    parts = [*lane.thresholds, *lane.online]
+    return [{k: np.asarray(v).tobytes() for k, v in part.state().items()} for part in parts]
+
+
+@pytest.mark.parametrize("kind", ["cauchy", "log_p"])
+def test_p_values_are_fused_alike_in_any_company_and_after_a_restart(kind: str) -> None:
+    parts = {
+        "alert": {"fusion": kind, "raise": "2 of 3", "clear": "2 below 0.9"},
+        "threshold": {
+            "window": 32,
+            "quantile": 0.9,
+            "warm_up": 4,
+            "tail": "pareto",
+            "rate_step": 0.2,
+            "outliers": "left_out",
+        },
+    }
+    config = stream_config(**parts)
+    one, other = (LaneState(stream(config).lanes[0]) for _ in range(2))
+    random = np.random.default_rng(3)
+    for lane in (one, other):
+        lane.admit("a")
+        lane.admit("b")
+    levels = random.exponential(size=60).astype(np.float32)
+    levels[40:45] = 30
+    slots = (np.arange(60) % 2).tolist()
+    whole = judged(one, slots, levels.tolist())
+    fused, codes = [], []
+    for i in range(60):
+        found = judged(other, slots[i : i + 1], levels[i : i + 1].tolist(), begin=i)
+        fused.append(found.fused[0])
+        codes.append(found.code[0])
+        if i in (13, 42):
+            state: State = other.state()
+            other = LaneState(stream(config).lanes[0])
+            assert other.restore(state) == []
+    np.testing.assert_array_equal(whole.fused, fused)
+    assert whole.code.tolist() == codes
+    assert RAISED in codes
+    assert same_state(one.state(), other.state())

@@ -87,14 +87,15 @@ def _combine_cauchy(
         for d in range(log_p.shape[1]):
             if not np.isnan(log_p[i, d]):
                 whole += weights[d]
-                least = min(least, float(log_p[i, d]))
+                least = min(least, np.float64(log_p[i, d]))
         mean = 0.0
         for d in range(log_p.shape[1]):
-            if not np.isnan(log_p[i, d]):
+            known = np.float64(log_p[i, d])
+            if not np.isnan(known):
                 if least < _FAR:
-                    term = math.exp(least - log_p[i, d])
+                    term = math.exp(least - known)
                 else:
-                    term = 1.0 / math.tan(math.pi * min(math.exp(log_p[i, d]), _MOST))
+                    term = 1.0 / math.tan(math.pi * min(math.exp(known), _MOST))
                 mean += weights[d] / whole * term
         if whole == 0.0:
             fused[i] = np.nan
