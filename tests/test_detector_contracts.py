@@ -12,7 +12,10 @@ from monitor.testing import check_detector, check_online
 
 QUICK: dict[str, dict[str, Any]] = {
     "conv_ae": {"epochs": 4},
+    "contrastive": {"epochs": 1, "latent": 8, "memory": 16},
+    "deep_sad": {"epochs": 2},
     "deep_svdd": {"epochs": 4},
+    "deviation": {"epochs": 5},
     "dense_ae": {"epochs": 2},
     "flow": {"epochs": 2},
     "masked_ae": {"epochs": 2},

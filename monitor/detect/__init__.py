@@ -12,8 +12,11 @@ from typing import Any
 from monitor.errors import ConfigError
 
 DETECTORS = {
+    "contrastive": "monitor.detect.deep.contrastive:Contrastive",
     "conv_ae": "monitor.detect.deep.conv_ae:ConvAutoencoder",
+    "deep_sad": "monitor.detect.deep.deep_sad:DeepSAD",
     "deep_svdd": "monitor.detect.deep.deep_svdd:DeepSVDD",
+    "deviation": "monitor.detect.deep.deviation:DeviationNetwork",
     "dense_ae": "monitor.detect.deep.dense_ae:DenseAutoencoder",
     "ensemble": "monitor.detect.ensemble:Ensemble",
     "flow": "monitor.detect.deep.flow:NormalisingFlow",
@@ -25,6 +28,7 @@ DETECTORS = {
     "mahalanobis": "monitor.detect.classical.mahalanobis:Mahalanobis",
     "masked_ae": "monitor.detect.deep.masked_ae:MaskedAutoencoder",
     "neighbours": "monitor.detect.online.neighbours:Neighbours",
+    "novelty": "monitor.detect.online.novelty:Novelty",
     "ocsvm": "monitor.detect.classical.ocsvm:OneClassSVM",
     "online_iforest": "monitor.detect.online.online_iforest:OnlineIsolationForest",
     "pca": "monitor.detect.classical.pca:PrincipalComponents",

@@ -38,7 +38,8 @@ def anomalous_examples(shape: tuple[int, ...], count: int, seed: int = 1) -> Arr
 def check_detector(make: Callable[[], Detector]) -> None:
     """Everything a `Detector` promises, and a `Trainable` and an `Explainer` if it is one.
 
-    `make` is called several times and must give a new one each time, with the same seed.
+    `make` is called several times and must give a new one each time, with the same seed. A class
+    with `needs_labels = True` is given some labelled anomalies to train with.
     """
     detector = _trained(make)
     x = normal_examples(detector.shape, 67, seed=2)
@@ -58,8 +59,17 @@ def _trained(make: Callable[[], Detector]) -> Detector:
     detector = make()
     assert isinstance(detector, Detector), f"{type(detector).__name__} lacks a method of Detector"
     if isinstance(detector, Trainable):
-        detector.fit(normal_examples(detector.shape, 200))
+        detector.fit(*_lesson(detector))
     return detector
+
+
+def _lesson(detector: Trainable) -> tuple[Array, Array | None]:
+    """Ordinary examples; and labelled anomalies behind them, where it cannot do without."""
+    x = normal_examples(detector.shape, 200)
+    if not getattr(detector, "needs_labels", False):
+        return x, None
+    labels = np.repeat(np.array([-1, 1], np.float32), [len(x), 20])
+    return np.concatenate([x, anomalous_examples(detector.shape, 20, seed=4)]), labels
 
 
 def _check_scores(scores: Array, count: int) -> None:

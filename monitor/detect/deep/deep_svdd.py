@@ -44,6 +44,9 @@ class DeepSVDD(NetDetector):
     are fields of `Training`. Raises ConfigError for values that cannot be used.
     """
 
+    called = "Deep SVDD"
+    eta = 1.0
+
     def __init__(
         self,
         shape: Sequence[int],
@@ -68,12 +71,12 @@ class DeepSVDD(NetDetector):
         net = self._encoder()
         start = _settled_embedding(net, data.x[data.y <= 0])
         centre, spread = _away_from_zero(start.mean(0)), spread_at_start(start)
-        objective = _around(centre, spread.clamp(min=float(spread.max()) * 1e-3))
+        objective = _around(centre, spread.clamp(min=float(spread.max()) * 1e-3), self.eta)
         self.metrics = train(net, objective, data, self.training, progress=self.show_progress)
         embedding = in_pieces(net.eval(), data.x[data.y <= 0])
         head = _whitened(net, embedding)
         scores = in_pieces(head, thinned(data.x[data.y <= 0])).sum(1)
-        self.metrics |= health("Deep SVDD", embedding, spread, scores)
+        self.metrics |= health(self.called, embedding, spread, scores)
         self.net, self.ready = head, True
 
     def _encoder(self) -> nn.Sequential:
@@ -81,14 +84,18 @@ class DeepSVDD(NetDetector):
             return self.kind.encoder(self.shape, self.widths, self.latent)
 
 
-def _around(centre: Tensor, spread: Tensor) -> Objective:
-    """Squared distances in units of the spread at the start, with the hinge against collapse."""
+def _around(centre: Tensor, spread: Tensor, eta: float) -> Objective:
+    """Squared distances in units of the spread at the start, with the hinge against collapse.
+
+    What is labelled counts `eta` times: known anomalies with the inverse of their distance.
+    """
 
     def objective(net: nn.Module, data: Examples) -> Loss:
         embedding = net(data.x)
         distances = ((embedding - centre) / spread).square().mean(1)
         normal, anomalies = distances[data.y <= 0], distances[data.y > 0]
-        rest = (1 / (anomalies + 1e-3)).sum() / len(distances)
+        sure = distances[data.y == 0].sum() * (eta - 1)
+        rest = (sure + eta * (1 / (anomalies + 1e-3)).sum()) / len(distances)
         if len(normal) > 1:
             kept = embedding[data.y <= 0].std(0) / spread
             rest = rest + torch.relu(_KEPT_SPREAD - kept).mean()

@@ -4,18 +4,37 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import log_softmax, softplus
+from torch.nn.functional import log_softmax
 
 
 class Deviation(nn.Module):
-    """The output as a number over 0 that ascends with it: `(N, ...) -> (N, 1)`, log(1 + e^u)."""
+    """One number u of standardised examples, as (u + sqrt(u^2 + 4)) / 2: over 0, 1 where u is 0,
+    u where it is large: `(N, ...) -> (N, 1)`.
 
-    def __init__(self, net: nn.Sequential) -> None:
+    `centre` and `scale` are those of the P numbers of an example; what is farther than `farthest`
+    scales away counts as that. `net` gives two numbers, of which u is the difference: a product
+    with a single column is rounded by a row's place among the others, and so is an exponential.
+    """
+
+    centre: Tensor
+    scale: Tensor
+
+    def __init__(self, net: nn.Sequential, size: int, farthest: float) -> None:
         super().__init__()
-        self.net = net
+        self.net, self.farthest = net, farthest
+        self.register_buffer("centre", torch.zeros(size))
+        self.register_buffer("scale", torch.ones(size))
 
     def forward(self, x: Tensor) -> Tensor:
-        return softplus(self.net(x))
+        u = self.raw(x)
+        return (u + (u * u + 4).sqrt()) * 0.5
+
+    def raw(self, x: Tensor) -> Tensor:
+        """u, of any sign: `(N, ...) -> (N, 1)`."""
+        z = (x.flatten(1) - self.centre) / self.scale
+        for_it, against = self.net(z.clamp(-self.farthest, self.farthest)).split(1, dim=1)
+        difference: Tensor = for_it - against
+        return difference
 
 
 class Shifts(nn.Module):

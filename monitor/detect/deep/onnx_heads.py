@@ -35,7 +35,12 @@ def _deviation(graph: Graph, head: Any) -> str:
     value = graph.add("Div", [centred, graph.constant(head.scale)])
     for operator, limit in (("Max", -head.farthest), ("Min", head.farthest)):
         value = graph.add(operator, [value, graph.constant(torch.full((1,), limit))])
-    return graph.add("Softplus", [graph.sequence(head.net, value)])
+    both = graph.sequence(head.net, value)
+    ends = [graph.add("Gather", [both, graph.constant([place])], axis=1) for place in (0, 1)]
+    u = graph.add("Sub", ends)
+    square = graph.add("Add", [graph.add("Mul", [u, u]), graph.constant(torch.full((1,), 4.0))])
+    twice = graph.add("Add", [u, graph.add("Sqrt", [square])])
+    return graph.add("Mul", [twice, graph.constant(torch.full((1,), 0.5))])
 
 
 def _likeness(graph: Graph, head: Any) -> str:
