@@ -31,7 +31,9 @@ DETECTORS = {
     "novelty": "monitor.detect.online.novelty:Novelty",
     "ocsvm": "monitor.detect.classical.ocsvm:OneClassSVM",
     "online_iforest": "monitor.detect.online.online_iforest:OnlineIsolationForest",
+    "patch_memory": "monitor.detect.patches.patch_memory:PatchMemory",
     "pca": "monitor.detect.classical.pca:PrincipalComponents",
+    "random_kernels": "monitor.detect.patches.random_kernels:RandomKernels",
     "residual": "monitor.detect.online.residual:Residual",
     "vae": "monitor.detect.deep.vae:VariationalAutoencoder",
 }
