@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -29,6 +29,8 @@ class IsolationForest(WhitenedDetector):
     `trim` is the share of training examples that are left out because they score highest; `most`
     are learned from, drawn with `seed`. Raises ConfigError for values that cannot be used.
     """
+
+    view: ClassVar[str] = "statistics"
 
     def __init__(
         self,
