@@ -26,6 +26,7 @@ from monitor.errors import ConfigError
 from monitor.notation import reference
 from monitor.offline.heard import Heard, Track
 from monitor.offline.replay import play
+from monitor.offline.reproduce.data import download, find, listed
 from monitor.offline.train import train
 from monitor.settings import Config
 from monitor.types import Array
@@ -40,13 +41,12 @@ CHANNELS = (
     "Voltage",
     "Volume Flow RateRMS",
 )
-GROUPS = ("valve1", "valve2", "other")
-RUNS = 34
 TRAINING = 400  # rows
 STREAM = "skab"
-QUANTILE = 0.99  # of the scores of held-out training windows: the cut without labels
 START = 1_577_836_800.0  # of every run; rows are numbered in seconds from here on
 CHUNK = 8  # each model serves one run: large calls would be padding
+REGISTRY = Path(__file__).with_name("skab.sha256")
+URL = "https://raw.githubusercontent.com/waico/SKAB/f3d94c49e08bcebba810eec28f5b7cc82523441d/"
 _MARKS = "anomaly", "changepoint"
 
 
@@ -59,8 +59,8 @@ class Method:
     params: Mapping[str, Any] = field(default_factory=dict)
 
 
-# `monitor init` suggests 32 samples for these recordings. A change takes 57 s in this testbed.
-OUTLIERS = Method("ensemble", 32)
+# `monitor init` suggests 24 samples for these recordings. A change takes 57 s in this testbed.
+OUTLIERS = Method("ensemble", 24)
 CHANGES = Method("mahalanobis", 80, {"view": "change", "wander": 0.0})
 PAUSE = 30  # rows after which a change that goes on is told again
 
@@ -106,23 +106,23 @@ class Scored:
         return self.run.anomalous[TRAINING:]
 
 
-def read_runs(folder: Path) -> list[Run]:
-    """The labelled runs below a folder that holds `skab/`, or is it.
-
-    Raises ConfigError where they are not all there.
+def find_runs(data: Path | None) -> Path:
+    """The folder of the benchmark in the folder `data`, or where `data.find` looks else; downloaded
+    where there is none. Raises ConfigError where it cannot be had.
     """
-    inside = folder / "skab" if (folder / "skab").is_dir() else folder
-    files = [file for group in GROUPS for file in sorted(inside.rglob(f"{group}/*.csv"))]
-    if len(files) != RUNS:
-        raise ConfigError(
-            f"{inside}: holds {len(files)} runs of SKAB in {', '.join(GROUPS)}; {RUNS} are needed, "
-            "as github.com/waico/SKAB has them in its folder data"
-        )
-    return [_read(file) for file in files]
+    return find(data, STREAM, listed(REGISTRY)) or download(STREAM, URL, REGISTRY)
+
+
+def read_runs(folder: Path) -> list[Run]:
+    """The labelled runs. Raises ConfigError where one is missing or is none."""
+    return [read_run(folder / file) for file in listed(REGISTRY)]
 
 
 def score_runs(runs: Sequence[Run], method: Method, *, progress: bool = False) -> list[Scored]:
-    """Train a model for each run on its first rows, and play all of its rows."""
+    """Train a model for each run on its first rows, and play all of its rows.
+
+    The cut is the quantile of held-out training scores from which the product's thresholds start.
+    """
     with tempfile.TemporaryDirectory(prefix="monitor-skab-") as folder:
         config = config_of(runs, method, Path(folder))
         train(config, {STREAM: [run.recording(slice(None, TRAINING)) for run in runs]})
@@ -131,7 +131,8 @@ def score_runs(runs: Sequence[Run], method: Method, *, progress: bool = False) -
         play(config, whole, heard, progress=progress)
         tracks, store = heard.tracks(STREAM), ModelStore(config.models)
         models = {run.name: store.load(reference(_model(method, run))) for run in runs}
-    cuts = {name: float(np.quantile(m.calibration, QUANTILE)) for name, m in models.items()}
+    quantile = config.streams[STREAM].threshold.quantile
+    cuts = {name: float(np.quantile(m.calibration, quantile)) for name, m in models.items()}
     return [_scored(run, tracks[run.name], cuts[run.name]) for run in runs]
 
 
@@ -166,7 +167,8 @@ def _scored(run: Run, track: Track, cut: float) -> Scored:
     return Scored(run, raw[TRAINING:], moving[TRAINING:], cut)
 
 
-def _read(path: Path) -> Run:
+def read_run(path: Path) -> Run:
+    """One file, named by its folder and its number. Raises ConfigError where it is no run."""
     frame = read_frame(path)
     missing = [name for name in (*CHANNELS, "datetime", *_MARKS) if name not in frame.columns]
     if missing:

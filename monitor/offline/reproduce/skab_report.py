@@ -23,6 +23,7 @@ from monitor.offline.reproduce.skab import (
     PAUSE,
     TRAINING,
     Scored,
+    find_runs,
     read_runs,
     score_runs,
 )
@@ -61,11 +62,13 @@ PUBLISHED = (
 )
 
 
-def run(folder: Path, *, json_file: Path | None = None, scores: Path | None = None) -> None:
-    """The command: run the benchmark on the folder that holds `skab/`, print and write figures."""
+def run(
+    data: Path | None = None, *, json_file: Path | None = None, scores: Path | None = None
+) -> None:
+    """The command: run the benchmark, print a table beside the leaderboard, write figures."""
     journal.configure(json=False, quiet=True)
+    runs = read_runs(find_runs(data))
     began = time.perf_counter()
-    runs = read_runs(folder)
     outliers = score_runs(runs, OUTLIERS, progress=True)
     changes = score_runs(runs, CHANGES, progress=True)
     found = {**figures(outliers, changes), "seconds": round(time.perf_counter() - began, 1)}

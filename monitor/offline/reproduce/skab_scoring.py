@@ -168,8 +168,9 @@ def _best(runs: Sequence[Ratios]) -> float:
     f1 = 2 * np.cumsum(truth) / (flagged + int(truth.sum()))
     f1[:-1][values[1:] == values[:-1]] = -1.0  # rows of one value are flagged together
     place = int(np.argmax(f1))
-    below = values[place + 1] if place + 1 < len(values) else values[place] * 0.999
-    return float((values[place] + below) / 2)
+    if place + 1 == len(values):
+        return float(np.nextafter(values[place], -np.inf))
+    return float((values[place] + values[place + 1]) / 2)
 
 
 def _windows(changes: Numbers, width: float) -> list[tuple[float, float]]:
