@@ -47,12 +47,14 @@ class Filters(NamedTuple):
 
 
 class Rules(NamedTuple):
-    """How a filter learns. The newest `hop` samples of a window are new, `memory` is the number of
-    samples it looks back on, `ripe` that before the first score. `floor` is the smallest error
-    that counts, as a share of the scale; `worst` takes the largest error, not the mean square.
+    """How a filter learns. The newest `hop` samples of a window are new, the newest `span` are
+    scored, `memory` is the number of samples it looks back on, `ripe` that before the first score.
+    `floor` is the smallest error that counts, as a share of the scale; `worst` takes the largest
+    error, not the mean square.
     """
 
     hop: int
+    span: int
     memory: float
     ripe: int
     floor: float
@@ -87,7 +89,7 @@ def errors(filters: Filters, rules: Rules, slots: Slots, x: Array, out: Floats) 
         if filters.learned[slots[i]] >= rules.ripe and _finite(x, i):
             for c in range(x.shape[1]):
                 place = (slots[i], c)
-                for t in range(_first(filters, rules, slots[i], x[i]), x.shape[2]):
+                for t in range(_first(filters, rules.span, slots[i], x[i]), x.shape[2]):
                     error = _error(filters, place, x[i, c], t, recent)
                     out[i, c] += (error / _usual(filters, rules, place)) ** 2
 
@@ -102,12 +104,12 @@ def _finite(x: Array, i: int) -> bool:
 
 
 @inlined
-def _first(filters: Filters, rules: Rules, s: int, window: Array) -> int:
-    """The first new sample with enough others before it; of a first window all are new."""
+def _first(filters: Filters, newest: int, s: int, window: Array) -> int:
+    """The first of the newest samples with enough others before it; of a first window all count."""
     order = int(filters.weights.shape[2]) - 1
     if filters.learned[s] == 0:
         return order
-    return max(order, int(window.shape[1]) - rules.hop)
+    return max(order, int(window.shape[1]) - newest)
 
 
 @inlined
@@ -137,9 +139,9 @@ def _error(filters: Filters, place: Place, channel: Array, t: int, recent: Float
 
 @inlined
 def _score(filters: Filters, rules: Rules, s: int, window: Array, recent: Floats) -> float:
-    """The errors of the new samples in units of their channel's usual error, joined."""
+    """The errors of the newest samples in units of their channel's usual error, joined."""
     largest = squares = 0.0
-    first = _first(filters, rules, s, window)
+    first = _first(filters, rules.span, s, window)
     for c in range(window.shape[0]):
         place = (s, c)
         usual = _usual(filters, rules, place)
@@ -156,7 +158,7 @@ def _learn(filters: Filters, rules: Rules, s: int, window: Array, memory: Floats
     samples = window.shape[1]
     for c in range(window.shape[0]):
         place = (s, c)
-        first = _first(filters, rules, s, window)
+        first = _first(filters, rules.hop, s, window)
         if filters.age[place] == 0 or _wild(filters, place, window[c], first):
             _begin(filters, place, window[c])
             first = filters.weights.shape[2] - 1
@@ -166,7 +168,7 @@ def _learn(filters: Filters, rules: Rules, s: int, window: Array, memory: Floats
         filters.age[place] = age
         for t in range(first, samples):
             _follow(filters, rules, place, window[c, t])
-    filters.learned[s] += samples - _first(filters, rules, s, window)
+    filters.learned[s] += samples - _first(filters, rules.hop, s, window)
 
 
 @inlined
@@ -267,3 +269,9 @@ def _follow(filters: Filters, rules: Rules, place: Place, sample: np.float32) ->
     filters.centre[place] += rate * away
     filters.scale[place] += rate * (abs(away) - filters.scale[place])
     filters.age[place] += 1
+
+
+def diagonal_of(factor: Floats) -> Floats:
+    """D of packed factors: `(S, C, P (P + 1) / 2) -> (S, C, P)`."""
+    size = (math.isqrt(8 * factor.shape[2] + 1) - 1) // 2
+    return factor[:, :, [_at(size, k, k) for k in range(size)]]

@@ -6,9 +6,16 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from monitor.detect.online.recursive import Filters, Rules, errors, score_learn
+from monitor.detect.online.recursive import (
+    WIDEST,
+    Filters,
+    Rules,
+    diagonal_of,
+    errors,
+    score_learn,
+)
 from monitor.detect.online.slot_memory import Field, SlotMemory, checked_rows
-from monitor.errors import ConfigError
+from monitor.errors import ConfigError, StateError
 from monitor.types import Array, Slots, State
 
 JOINS = ("rms", "max")
@@ -17,13 +24,15 @@ _FLOOR = 1e-3  # of a channel's scale: a smaller error is none
 
 
 class Residual:
-    """Scores the newest `hop` samples of a window by how badly an autoregression of each channel,
-    which learns as it goes, predicts them: in units of the channel's usual error, so about 1.
+    """Scores the newest `span` samples of a window (or all, where it has fewer) by how badly an
+    autoregression of each channel, which learns as it goes, predicts them: in units of the
+    channel's usual error, so about 1.
 
-    `order` is the number of samples that a prediction looks at, `memory` the number of samples
-    that teach it (exponential forgetting). `join` takes the root mean square over channels and new
-    samples, or the largest. Outliers count in learning as 4 usual errors at most. NaN until 4
-    samples for each weight are known. It sees the samples as they come, on any scale.
+    `order` is the number of samples that a prediction looks at, `memory` the number of samples that
+    teach it (exponential forgetting); of each window the newest `hop` are new and are learned, one
+    after the other. `join` takes the root mean square over channels and samples, or the largest.
+    Outliers count in learning as 4 usual errors at most. NaN until 4 samples for each weight are
+    known. It sees the samples as they come, on any scale.
 
     Raises ConfigError for parameters out of range, or a window that is not longer than `order`.
     Source: S. Haykin, Adaptive Filter Theory, chapter 9, in Bierman's factored form.
@@ -35,16 +44,17 @@ class Residual:
         self,
         shape: tuple[int, ...],
         *,
-        order: int = 8,
+        order: int = 4,
         memory: int = 1000,
         hop: int = 1,
+        span: int = 8,
         join: Literal["rms", "max"] = "rms",
     ) -> None:
         self.shape = tuple(shape)
-        _check(self.shape, order, memory, hop, join)
+        _check(self.shape, join, order=order, memory=memory, hop=hop, span=span)
         size = order + 1
         ripe = max(_RIPE * size, 16)
-        self._rules = Rules(hop, float(memory), ripe, _FLOOR, join == "max")
+        self._rules = Rules(hop, max(span, hop), float(memory), ripe, _FLOOR, join == "max")
         channels = self.shape[0]
         fields = {
             "centre": Field("float64", (channels,)),
@@ -90,6 +100,11 @@ class Residual:
 
     def restore(self, state: State) -> None:
         """Go on from a state. Raises StateError where it is damaged or of other parameters."""
+        factor = state.get("factor", np.zeros(0))
+        if factor.shape[1:] == self._memory.arrays.factor.shape[1:] and factor.dtype.kind == "f":
+            diagonal = diagonal_of(factor)
+            if not ((diagonal >= 0) & (diagonal <= WIDEST)).all():
+                raise StateError(f"residual: factor has a diagonal outside of 0 to {WIDEST}")
         self._memory.restore(state)
 
     def _warm(self) -> None:
@@ -100,16 +115,18 @@ class Residual:
         self.contributions(nobody, rows)
 
 
-def _check(shape: tuple[int, ...], order: int, memory: int, hop: int, join: str) -> None:
+def _check(shape: tuple[int, ...], join: str, **numbers: int) -> None:
     """Raise ConfigError naming the parameter that makes no filter, and what would."""
     if len(shape) != 2 or shape[0] < 1:
         raise ConfigError(f"residual: needs windows (channels, samples), not {shape}")
     limits = {
-        "order": (order, 0, min(64, shape[1] - 1)),
-        "memory": (memory, 10, 10_000_000),
-        "hop": (hop, 1, shape[1]),
+        "order": (0, min(64, shape[1] - 1)),
+        "memory": (10, 10_000_000),
+        "hop": (1, shape[1]),
+        "span": (1, 1_000_000),
     }
-    for name, (value, low, high) in limits.items():
+    for name, value in numbers.items():
+        low, high = limits[name]
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
             raise ConfigError(
                 f"residual: {name} is {value!r}; valid for windows of {shape[1]} samples: "
