@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -22,9 +22,10 @@ class Neighbours:
     length in the sensor's own last `past` samples, in units of the usual distance: about 1.
 
     Each of `lengths` (default 3 and 48, or the window where that is shorter) is compared by level,
-    as the samples are, and by shape, less its mean and over its spread; `kind` leaves one of them
-    out. The score is the largest. Stretches that overlap the newest samples do not count. The
-    newest `hop` samples of a window are new. It sees the samples as they come, on any scale.
+    as the samples are, or by shape, less its mean and over its spread, or both, as `kind` says. The
+    score is the largest. Stretches that overlap the newest samples do not count. The newest `hop`
+    samples of a window are new. NaN until 4 times the longest length is known, and 16 distances.
+    It sees the samples as they come, on any scale.
 
     Raises ConfigError for parameters out of range. Source: left discords, Yeh et al., Matrix
     Profile I, ICDM 2016, and Lu et al., DAMP, KDD 2022.
@@ -40,7 +41,7 @@ class Neighbours:
         past: int = 2048,
         memory: int = 1000,
         hop: int = 1,
-        kind: str = "both",
+        kind: Literal["both", "level", "shape"] = "level",
     ) -> None:
         self.shape = tuple(shape)
         chosen = _lengths(self.shape, lengths)
@@ -102,8 +103,8 @@ def _lengths(shape: tuple[int, ...], lengths: Sequence[int] | None) -> list[int]
         raise ConfigError(f"neighbours: needs windows (channels, samples), not {shape}")
     if lengths is None:
         return sorted({min(length, shape[1]) for length in LENGTHS})
-    sound = [isinstance(n, int) and not isinstance(n, bool) and 1 <= n <= shape[1] for n in lengths]
-    if not sound or not all(sound):
+    sound = isinstance(lengths, list | tuple) and len(lengths) > 0
+    if not sound or not all(type(n) is int and 1 <= n <= shape[1] for n in lengths):
         raise ConfigError(
             f"neighbours: lengths is {lengths!r}; valid for windows of {shape[1]} samples: a list "
             f"of numbers from 1 to {shape[1]}"
