@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from monitor.alerting import ThresholdConfig
+from monitor.alerting import AlertConfig, ThresholdConfig
 from monitor.errors import ModelError, StateError
+from monitor.stream.alarm import Alarm
 from monitor.stream.threshold import RollingThreshold
 from monitor.types import Array, State, Stateful
 
@@ -376,3 +377,143 @@ def test_forgetting_a_slot_leaves_the_others_alone() -> None:
     rolling.begin_empty(1)
     rolling.forget(np.array([1, 70]))
     assert rolling.cuts(slots)[:, 0].tolist() == [before[0, 0], np.inf, before[2, 0]]
+
+
+def test_a_fitted_tail_knows_quantiles_beyond_the_window() -> None:
+    """30 rings of 2,048 exponential scores: what share of the next ones is over each threshold?"""
+    random = np.random.default_rng(12)
+    scores = random.exponential(size=(2048, 30)).astype(np.float32)
+    realised = {}
+    for tail in ("empirical", "pareto"):
+        rolling = threshold(quantile=0.9999, window=2048, cap=1e6, tail=tail)
+        for row in scores:
+            rolling.update(np.arange(30), row[:, None])
+        realised[tail] = np.exp(-rolling.cuts(np.arange(30))).mean() / 1e-4
+    assert realised["empirical"] > 4
+    assert 0.5 < realised["pareto"] < 2.5
+
+
+@settings(deadline=None, max_examples=60)
+@given(some_scores, st.floats(0.5, 0.999999), st.sampled_from(["capped", "left_out"]))
+def test_a_fitted_threshold_is_a_number_after_the_warm_up(
+    scores: list[float], quantile: float, outliers: str
+) -> None:
+    rolling = threshold(
+        quantile=quantile, tail="pareto", window=40, outliers=outliers, rate_step=0.5
+    )
+    cuts, _ = feed(rolling, scores)
+    known = np.maximum.accumulate(np.isfinite(np.array(scores, np.float32)))[:-1]
+    assert not np.isnan(cuts).any()
+    assert (cuts[1:][known] >= np.float32(FLOOR)).all()
+
+
+def test_in_the_bulk_a_fitted_threshold_is_the_percentile() -> None:
+    series = np.random.default_rng(1).exponential(size=300)
+    pareto = feed(threshold(quantile=0.8, tail="pareto", window=100), series)[0]
+    plain = feed(threshold(quantile=0.8, window=100), series)[0]
+    np.testing.assert_array_equal(pareto[60:], plain[60:])
+
+
+def test_outliers_that_are_left_out_enter_nothing() -> None:
+    rolling = threshold(quantile=0.9, outliers="left_out", cap=2.0, window=64)
+    feed(rolling, np.linspace(1, 2, 50))
+    before = rolling.state()["ring"]
+    feed(rolling, [1e3, 1.0, 1e3])
+    after = rolling.state()["ring"]
+    assert (before != after).sum() == 1
+    assert feed(rolling, [3.0])[1].tolist() == [False]
+    assert 3.0 in rolling.state()["ring"]
+
+
+def test_beside_spikes_a_clean_start_stays_clean_only_if_they_are_left_out() -> None:
+    random = np.random.default_rng(7)
+    calibration = np.quantile(random.exponential(size=4000), np.linspace(0, 1, 501))
+    flags = {}
+    for outliers in ("capped", "left_out"):
+        rolling = threshold(
+            quantile=0.99,
+            tail="pareto",
+            window=500,
+            outliers=outliers,
+            calibration=[calibration.astype(np.float32)],
+        )
+        spikes = random.random((2000, 20)) < 0.05
+        raw = (random.exponential(size=spikes.shape) + 30 * spikes).astype(np.float32)
+        found = []
+        for row in raw:
+            found.append(row > rolling.cuts(np.arange(20))[:, 0])
+            rolling.update(np.arange(20), row[:, None])
+        flags[outliers] = np.array(found)[500:][~spikes[500:]].mean() / 0.01
+    assert flags["capped"] < 0.2
+    assert 0.7 < flags["left_out"] < 1.4
+
+
+def guarded(rolling: RollingThreshold, scores: Any) -> tuple[Array, list[bool], list[bool]]:
+    """As live: the cut before each score, whether an alert was open, and where one adopted."""
+    alarm = Alarm(AlertConfig())
+    cuts, held, adopted = [], [], []
+    for i, score in enumerate(scores):
+        cuts.append(rolling.cuts(ONE)[0, 0])
+        held.append(bool(alarm.firing(ONE)[0]))
+        raw = np.array([[score]], np.float32)
+        adopted.append(bool(rolling.update(ONE, raw, alarm.firing(ONE))[0, 0]))
+        alarm.step(ONE, raw[0] / cuts[-1], np.array([float(i)]))
+    return np.array(cuts, np.float32), held, adopted
+
+
+KINDS = [{}, {"tail": "pareto", "rate_step": 0.1}, {"tail": "pareto", "outliers": "left_out"}]
+each_kind = pytest.mark.parametrize("kind", KINDS, ids=["plain", "controlled", "left_out"])
+
+
+def begun(**kind: Any) -> RollingThreshold:
+    rolling = threshold(quantile=0.99, window=500, adopt=200, cap=2.0, **kind)
+    feed(rolling, np.random.default_rng(3).exponential(size=500))
+    return rolling
+
+
+@each_kind
+def test_a_change_of_regime_is_adopted_after_as_many_windows_as_documented(kind: Any) -> None:
+    new = 100 + np.random.default_rng(4).exponential(size=400)
+    cuts, _, adopted = guarded(begun(**kind), new)
+    assert np.flatnonzero(adopted).tolist() == [199]
+    assert (new[:200] > cuts[:200]).all()
+    assert 100 < cuts[200] < 112
+
+
+@each_kind
+def test_a_score_that_swings_over_and_under_the_threshold_is_not_adopted(kind: Any) -> None:
+    rolling = begun(**kind)
+    start = float(rolling.cuts(ONE)[0, 0])
+    swinging = np.tile([50.0, 50.0, 50.0, 0.5], 300)
+    cuts, held, adopted = guarded(rolling, swinging)
+    assert not any(adopted)
+    assert all(held[3:])
+    assert cuts.max() <= 2 * start * 1.001
+
+
+@each_kind
+@pytest.mark.parametrize("high", [1.3, 1.9, 2.5])
+def test_isolated_scores_just_over_the_threshold_raise_it_slowly_at_most(
+    high: float, kind: Any
+) -> None:
+    """One in ten, never three of five, so that no alert holds the ring: until they are as frequent
+    in the ring as the quantile says, they cannot move it.
+    """
+    rolling = begun(**kind)
+    start = float(rolling.cuts(ONE)[0, 0])
+    scores = np.full(40, 0.5)
+    scores[::10] = high * start
+    cuts, held, _ = guarded(rolling, scores)
+    assert not any(held)
+    assert cuts.max() <= 2 * start * 1.01
+
+
+@each_kind
+def test_a_slow_rise_through_the_threshold_stays_an_alert_until_it_is_adopted(kind: Any) -> None:
+    rolling = begun(**kind)
+    start = float(rolling.cuts(ONE)[0, 0])
+    rising = start * np.linspace(0.9, 4, 180)
+    cuts, held, adopted = guarded(rolling, rising)
+    assert not any(adopted)
+    assert all(held[90:])
+    assert cuts.max() <= 2.5 * start

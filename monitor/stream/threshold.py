@@ -31,7 +31,6 @@ from monitor.stream.ring import (
     flag,
     largest,
 )
-from monitor.tail import FEWEST
 from monitor.types import Array, Slots, State
 
 BEYOND = 30.0  # a score so many times rarer than those at the threshold is no accident
@@ -64,7 +63,9 @@ class RollingThreshold:
     those instead, which leave the ring as the sensor's own scores arrive.
 
     A flagged score enters capped at `cap` times the threshold with which its run of flagged scores
-    began, so that a long anomaly cannot raise the threshold over and over until it passes. With
+    began, so that a long anomaly cannot raise the threshold over and over until it passes. A
+    fitted tail runs ahead of scores that rise, so there the run begins with the first score of the
+    fitted part, and the cap holds for all of it. With
     `outliers: left_out` one over that cap enters not at all, nor does one that the fitted tail
     gives less than a thirtieth of the rate. After `adopt` flagged scores in a row
     their raw values replace the ring: what lasted that long is normal from then on. While a sensor
@@ -254,18 +255,19 @@ def _update(
                 cut = _cut((ring, tail, counts), rule, control.rate, level[s, d], (s, d))
                 counts[s, d, MISSING] -= counts[s, d, MISSING] > 0
                 flagged = score > cut
+                if rule.pareto:
+                    rare = control.rate * math.exp(level[s, d]) / BEYOND
+                    _follow((ring, tail, limit, counts), rule, (score, cut, rare), (s, d))
                 believed = True
                 if flagged:
-                    most = np.float32(rule.cap) * cut
-                    if rule.left_out and rule.pareto and counts[s, d, FILL] > FEWEST:
-                        beyond = control.rate * math.exp(level[s, d]) / BEYOND
-                        found = score_at(ring, tail, counts, (s, d), beyond)
-                        most = min(most, np.float32(rule.margin * found))
+                    begun = rule.pareto and limit[s, d] > 0
+                    most = limit[s, d] if begun else np.float32(rule.cap) * cut
                     flag(run, limit, counts, (s, d), score, most)
                     believed = not (rule.left_out and score > limit[s, d])
-                    score = min(score, limit[s, d])
                 else:
                     counts[s, d, FLAGGED] = 0
+                if flagged or (rule.pareto and limit[s, d] > 0):
+                    score = min(score, limit[s, d])
                 adopted[i, d] = counts[s, d, FLAGGED] >= rule.adopt
                 if adopted[i, d]:
                     adopt(ring, run, counts, (s, d))
@@ -274,6 +276,31 @@ def _update(
                     enter(ring, tail, counts, (s, d), score)
                     if control.step > 0 and not held[i] and np.isfinite(cut):
                         level[s, d] = moved(level[s, d], 1.0 if flagged else 0.0, control)
+
+
+@inlined
+def _follow(
+    known: tuple[Array, Array, Array, Counts],
+    rule: _Rule,
+    scored: tuple[np.float32, np.float32, float],
+    at: Place,
+) -> None:
+    """Set the limit where a run of scores of the fitted part begins, and lift it where it ends;
+    `scored`: the score, the threshold, the rate beyond which nothing is believed.
+    """
+    ring, tail, limit, counts = known
+    score, cut, rare = scored
+    s, d = at
+    peaks = upper(counts[s, d, FILL])
+    kept = largest(ring, tail, counts, at, peaks + 1)
+    known_yet = np.isfinite(cut) and peaks > 0
+    if not known_yet or score <= min(cut, np.float32(rule.margin) * tail[s, d, kept - peaks - 1]):
+        limit[s, d] = 0.0
+    elif limit[s, d] == 0.0:
+        limit[s, d] = np.float32(rule.cap) * cut
+        if rule.left_out:
+            most = np.float32(rule.margin * score_at(ring, tail, counts, at, rare))
+            limit[s, d] = min(limit[s, d], most)
 
 
 @inlined
