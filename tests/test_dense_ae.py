@@ -26,7 +26,7 @@ from tests.broken_signals import (
 
 @pytest.fixture(scope="module")
 def detector() -> DenseAutoencoder:
-    made = DenseAutoencoder(SHAPE, epochs=15, latent=8, batch=32)
+    made = DenseAutoencoder(SHAPE, epochs=10, latent=8, batch=32)
     made.fit(machine(600))
     return made
 
@@ -58,7 +58,7 @@ def test_the_sizes_can_be_chosen() -> None:
 
 
 def test_it_keeps_the_promises_for_images_and_for_views_of_one_number() -> None:
-    for shape in ((3, 6, 9), (4, 1)):
+    for shape in ((2, 4, 5), (4, 1)):
         check_detector(lambda: DenseAutoencoder(shape, epochs=1))  # noqa: B023
 
 
@@ -88,7 +88,7 @@ def test_the_channel_that_is_broken_has_the_larger_share(detector: DenseAutoenco
 
 def test_labelled_anomalies_are_not_learned(detector: DenseAutoencoder) -> None:
     wild = anomalous_examples(SHAPE, 40)
-    mixed = DenseAutoencoder(SHAPE, epochs=15, latent=8, batch=32)
+    mixed = DenseAutoencoder(SHAPE, epochs=10, latent=8, batch=32)
     mixed.fit(
         np.concatenate([machine(600), wild]), np.repeat(np.array([0, 1], np.float32), [600, 40])
     )

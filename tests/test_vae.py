@@ -43,9 +43,8 @@ def head_of(detector: VariationalAutoencoder) -> Elbo:
     return detector.net
 
 
-def test_it_keeps_the_promises_for_images_and_for_views_of_one_number() -> None:
-    for shape in ((3, 6, 9), (4, 1)):
-        check_detector(lambda: VariationalAutoencoder(shape, epochs=1))  # noqa: B023
+def test_it_keeps_the_promises_for_images_too() -> None:
+    check_detector(lambda: VariationalAutoencoder((2, 4, 5), epochs=1))
 
 
 def test_it_is_a_trainable_explainer(detector: VariationalAutoencoder) -> None:
