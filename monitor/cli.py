@@ -12,6 +12,7 @@ from rich.console import Console
 
 from monitor import __version__
 from monitor.errors import ConfigError, MonitorError
+from monitor.offline.reproduce.commands import app as reproduce
 
 app = typer.Typer(
     name="monitor",
@@ -21,6 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+app.add_typer(reproduce, name="reproduce")
 
 _LEAST_PASSWORD, _MOST_PASSWORD = 8, 1000
 

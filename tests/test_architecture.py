@@ -92,6 +92,7 @@ IMPURE = {"time.time", "time.monotonic", "random", "os.environ", "open", "dateti
 # An import inside a function is allowed where it keeps something heavy or optional out of the way.
 LAZY = (
     "monitor.cli",
+    "monitor.offline.reproduce.commands",
     "monitor.detect",
     "monitor.__main__",
     "simulators.cli",
