@@ -69,7 +69,7 @@ streams:
         use: ["ensemble:{name}@production"]
     alert:
       silence: {_seconds(10 * seconds)}
-      # budget: 2 per week      # alerts of a sensor where nothing is wrong; thresholds follow from it
+      # budget: 2 per week   # alerts of a sensor where nothing is wrong; thresholds follow
 sinks: [log]
 """
 
