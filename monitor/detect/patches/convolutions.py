@@ -11,6 +11,7 @@ and the spread of each stretch, is added.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from itertools import combinations
 from typing import Any
 
@@ -30,12 +31,19 @@ _QUIET = 0.05
 _RAISED = np.array(list(combinations(range(_TAPS), 3)), np.int64)
 
 
+@lru_cache
 def dilations_of(samples: int) -> NDArray[np.int64]:
     """How far apart the taps of a kernel are, for windows of so many samples: up to 4 distances on
     a log scale, the largest such that a kernel spans half a window.
     """
     most = max(samples // 2 // (_TAPS - 1), 1)
     return np.unique(np.geomspace(1, most, _DILATIONS).astype(np.int64))
+
+
+@lru_cache
+def _raised_taps(samples: int) -> NDArray[np.int64]:
+    """How many samples after its first each raised tap of each kernel is: `(dilations, 84, 3)`."""
+    return dilations_of(samples)[:, None, None] * _RAISED
 
 
 def features_of(samples: int) -> int:
@@ -50,9 +58,9 @@ def fit_biases(x: Array, seed: int = 0) -> Array:
     discrepancy sequence, so neighbouring kernels ask for rare and for common answers.
     """
     drawn = np.random.default_rng(seed).permutation(len(x))[:_SAMPLED]
-    dilations = dilations_of(x.shape[2])
+    dilations, taps = dilations_of(x.shape[2]), _raised_taps(x.shape[2])
     shares = np.asarray(np.arange(1, KERNELS * len(dilations) + 1) * _GOLDEN % 1, np.float64)
-    return _quantiles(_long_enough(x[drawn]), dilations, _RAISED, shares.reshape(-1, KERNELS))
+    return _quantiles(_long_enough(x[drawn]), dilations, taps, shares.reshape(-1, KERNELS))
 
 
 def convolved(x: Array, biases: Array, stretches: int) -> Array:
@@ -61,21 +69,24 @@ def convolved(x: Array, biases: Array, stretches: int) -> Array:
     First the shares of answers above their bias, over the root of their number, so that distances
     are of the size of one share's; then mean and log spread.
     """
-    return _convolved(_long_enough(x), dilations_of(x.shape[2]), _RAISED, biases, stretches)
+    dilations, taps = dilations_of(x.shape[2]), _raised_taps(x.shape[2])
+    return _convolved(_long_enough(x), dilations, taps, biases, stretches)
 
 
 def _long_enough(x: Array) -> Array:
     """Windows shorter than a kernel go on with their last sample."""
-    missing = max(_TAPS - x.shape[2], 0)
-    return np.ascontiguousarray(np.pad(x, ((0, 0), (0, 0), (0, missing)), mode="edge"), np.float32)
+    missing = _TAPS - x.shape[2]
+    if missing > 0:
+        x = np.pad(x, ((0, 0), (0, 0), (0, missing)), mode="edge")
+    return np.ascontiguousarray(x, np.float32)
 
 
 @compiled
 def _quantiles(
-    x: Array, dilations: NDArray[np.int64], raised: NDArray[np.int64], shares: NDArray[np.float64]
+    x: Array, dilations: NDArray[np.int64], taps: NDArray[np.int64], shares: NDArray[np.float64]
 ) -> Array:
     """The quantile `shares[i, k]` of the answers of kernel k with dilation i, for each channel."""
-    result = np.empty((x.shape[1], len(dilations), len(raised)), np.float32)
+    result = np.empty((x.shape[1], len(dilations), taps.shape[1]), np.float32)
     common = np.empty((x.shape[0], x.shape[2]), np.float32)
     for c in range(x.shape[1]):
         for i in range(len(dilations)):
@@ -83,9 +94,9 @@ def _quantiles(
             answers = np.empty((x.shape[0], fits), np.float32)
             for n in range(x.shape[0]):
                 _add_taps(x[n, c], dilations[i], common[n])
-            for k in range(len(raised)):
+            for k in range(taps.shape[1]):
                 for n in range(x.shape[0]):
-                    _answers(x[n, c], common[n], raised[k] * dilations[i], answers[n])
+                    _answers(x[n, c], common[n], taps[i, k], answers[n])
                 ascending = np.sort(answers.ravel())
                 result[c, i, k] = ascending[int(shares[i, k] * (len(ascending) - 1))]
     return result
@@ -93,9 +104,9 @@ def _quantiles(
 
 @compiled
 def _convolved(
-    x: Array, dilations: NDArray[np.int64], raised: NDArray[np.int64], biases: Array, stretches: int
+    x: Array, dilations: NDArray[np.int64], taps: NDArray[np.int64], biases: Array, stretches: int
 ) -> Array:
-    count = len(raised) * len(dilations)
+    count = taps.shape[1] * len(dilations)
     result = np.empty((x.shape[0], x.shape[1], stretches, count + 2), np.float32)
     common, scratch = np.empty((2, x.shape[2]), np.float32)
     for n in range(x.shape[0]):
@@ -103,12 +114,12 @@ def _convolved(
             for i in range(len(dilations)):
                 _add_taps(x[n, c], dilations[i], common)
                 answers = scratch[: x.shape[2] - (_TAPS - 1) * dilations[i]]
-                for k in range(len(raised)):
-                    _answers(x[n, c], common, raised[k] * dilations[i], answers)
+                for k in range(taps.shape[1]):
+                    _answers(x[n, c], common, taps[i, k], answers)
                     for p in range(stretches):
                         begin, end = _stretch(p, stretches, len(answers))
                         share = _share_above(answers[begin:end], biases[c, i, k])
-                        result[n, c, p, i * len(raised) + k] = share / math.sqrt(count)
+                        result[n, c, p, i * taps.shape[1] + k] = share / math.sqrt(count)
             for p in range(stretches):
                 begin, end = _stretch(p, stretches, x.shape[2])
                 _level(x[n, c, begin:end], result[n, c, p, count:])

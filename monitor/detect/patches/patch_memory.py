@@ -76,6 +76,7 @@ class PatchMemory:
     """
 
     view: ClassVar[str] = "window"
+    refits: ClassVar[bool] = True
 
     def __init__(
         self,

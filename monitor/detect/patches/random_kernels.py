@@ -35,6 +35,7 @@ class RandomKernels:
     """
 
     view: ClassVar[str] = "window"
+    refits: ClassVar[bool] = True
 
     def __init__(
         self,
