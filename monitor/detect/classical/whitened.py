@@ -20,7 +20,7 @@ from monitor.detect.classical.rows import TRIM, Floats, Shapes, shares, stored
 from monitor.errors import ConfigError
 from monitor.types import Array, State
 
-LARGEST = 2048
+LARGEST = 1024
 _NEIGHBOURS, _STEP = 20, 4
 _GLOBAL = 0.01  # a dimension that is at rest about each mode has a tenth of its whole spread
 
