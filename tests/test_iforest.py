@@ -46,6 +46,14 @@ def test_a_tree_divides_its_rows_until_they_are_alone_equal_or_deep(
         held[2 * node + 1], held[2 * node + 2] = mine[below], mine[~below]
 
 
+def test_a_cut_at_the_lowest_value_leaves_no_side_empty() -> None:
+    z = np.array([[0], [0], [1]], np.float32)
+    feature, cut, size = np.empty((3, NODES), np.float32)
+    grow(z, np.zeros((NODES, 2)), feature, cut, size)
+    assert (feature[0], cut[0]) == (0, 1)
+    assert size[:3].tolist() == [3, 2, 1]
+
+
 def test_the_expected_depth_is_that_of_the_paper() -> None:
     assert [expected_depth(n) for n in (0, 1, 2)] == [0, 0, 1]
     harmonic = sum(1 / i for i in range(1, 256))

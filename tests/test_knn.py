@@ -80,7 +80,9 @@ def test_a_tight_and_a_wide_dimension_weigh_the_same() -> None:
 
 def test_a_window_of_too_many_numbers_is_refused_with_what_to_do() -> None:
     build("knn", (1, LARGEST))
-    with pytest.raises(ConfigError, match=f"{LARGEST + 1} numbers; at most {LARGEST} are valid: use the"):
+    with pytest.raises(
+        ConfigError, match=f"{LARGEST + 1} numbers; at most {LARGEST} are valid: use the"
+    ):
         build("knn", (1, LARGEST + 1))
 
 
