@@ -34,13 +34,18 @@ README = TEXTS[ROOT / "README.md"]
 
 
 def commands_of(application: typer.Typer) -> dict[str, set[str]]:
-    """Every command with its options."""
-    group: Any = typer.main.get_command(application)
-    return {
-        name: {option for parameter in each.params for option in parameter.opts}
-        | {option for parameter in each.params for option in parameter.secondary_opts}
-        for name, each in group.commands.items()
-    }
+    """The options of each command; one of a group is called `group command`."""
+    return dict(flattened(typer.main.get_command(application)))
+
+
+def flattened(group: Any, before: str = "") -> Iterator[tuple[str, set[str]]]:
+    """The commands of a group and of those inside it, each with its options."""
+    for name, each in group.commands.items():
+        if hasattr(each, "commands"):
+            yield from flattened(each, f"{before}{name} ")
+        else:
+            opts = (option for p in each.params for option in (*p.opts, *p.secondary_opts))
+            yield before + name, set(opts)
 
 
 MONITOR, SIMULATORS = commands_of(app), commands_of(simulators)
@@ -168,6 +173,8 @@ def test_commands_in_the_documents_exist_with_their_options() -> None:
         command, *rest = words
         if command.startswith("-"):
             continue
+        if any(name.startswith(f"{command} ") for name in commands):
+            command, *rest = " ".join(words[:2]), *words[2:]
         assert command in commands, f"{line}: no command {command}"
         options = {word.partition("=")[0] for word in rest if word.startswith("--")}
         assert options <= {"--help", *commands[command]}, line
