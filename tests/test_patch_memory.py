@@ -210,6 +210,13 @@ def test_arrays_of_another_encoder_are_refused() -> None:
         PatchMemory(SHAPE, encoder="conv").restore(MADE.state())
 
 
+@pytest.mark.parametrize("shape", [(), (0,), (2, 32, 0), (2, 32, 513)])
+def test_a_memory_of_another_shape_is_refused(shape: tuple[int, ...]) -> None:
+    state = {**MADE.state(), "memory": np.zeros(shape, np.float32)}
+    with pytest.raises(ModelError, match="'memory' is float32"):
+        PatchMemory(SHAPE).restore(state)
+
+
 def test_a_level_of_zero_is_refused() -> None:
     state = MADE.state()
     state["level"][0] = 0

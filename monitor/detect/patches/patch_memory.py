@@ -166,9 +166,8 @@ class PatchMemory:
         patches = embedding(features)
         level = max(float(np.sqrt(np.median(_from_other_times(patches)))), _SMALLEST_LEVEL)
         places = coreset(_flat(patches), self.memory, self.seed)
-        places = np.resize(
-            places, min(self.memory, len(rows) * self.patches)
-        )  # repeats change nothing
+        count = min(self.memory, len(rows) * self.patches)
+        places = np.resize(places, count)  # as many for each channel; repeats change nothing
         memory = np.ascontiguousarray(_flat(patches)[places].T)
         return ChannelMemory(embedding, memory, np.float32(level))
 
@@ -203,7 +202,7 @@ class PatchMemory:
     def _shapes(self, state: State) -> dict[str, tuple[int, ...]]:
         channels, features = self.shape[0], self.encoder.features
         size = min(self.dimensions, features)
-        kept = state["memory"].shape[-1] if "memory" in state else 0
+        kept = state["memory"].size // (channels * size) if "memory" in state else 0
         return {
             "centre": (channels, features),
             "axes": (channels, features, size),
