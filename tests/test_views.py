@@ -113,3 +113,11 @@ def test_the_parameter_view_overrides_what_a_class_asks_for() -> None:
 def test_an_unknown_view_is_told_with_the_valid_ones() -> None:
     with pytest.raises(ConfigError, match=r"view is 'fourier'; valid are window, shape, "):
         seen_shape("fourier", (1, 32))
+
+
+def test_a_change_is_the_step_from_what_was_before_whatever_the_level() -> None:
+    x = _noise(2, 3, 40)
+    x[:, :, 30:] += 5
+    wanted = x[:, :, 30:].mean(axis=2) - x[:, :, :30].mean(axis=2)
+    assert np.allclose(seen("change", x)[:, :, 0], wanted, atol=1e-5)
+    assert np.allclose(seen("change", x + 100), seen("change", x), atol=1e-4)
