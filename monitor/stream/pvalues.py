@@ -40,7 +40,7 @@ def fitted(tail: Array, counts: Counts, at: Place) -> tuple[float, float, float]
     return threshold, scale, shape
 
 
-@inlined
+@compiled
 def score_at(ring: Array, tail: Array, counts: Counts, at: Place, rate: float) -> float:
     """The score that is exceeded at this rate by the fitted part, which that rate belongs to."""
     s, d = at

@@ -278,7 +278,7 @@ def _update(
                         level[s, d] = moved(level[s, d], 1.0 if flagged else 0.0, control)
 
 
-@inlined
+@compiled
 def _follow(
     known: tuple[Array, Array, Array, Counts],
     rule: _Rule,
