@@ -78,10 +78,10 @@ def test_it_keeps_the_promises_of_the_protocol_with_any_parameters(params: dict[
 @pytest.mark.parametrize("kind", ["level", "shape"])
 @pytest.mark.parametrize("channels", [1, 2])
 def test_distances_are_those_worked_out_by_hand(kind: Any, channels: int) -> None:
-    """Before and after the ring is full: it holds the last 60 samples. The signal is smooth, so
+    """Before and after the ring is full: it holds the last 60 samples. The signal rises, so
     stretches that overlap the newest samples would be nearest.
     """
-    signal = noisy(150, channels).cumsum(axis=1).astype(np.float32).astype(np.float64)
+    signal = (noisy(150, channels) + np.arange(150) / 4).astype(np.float32).astype(np.float64)
     model = neighbours(channels, lengths=[3, 8], past=60, kind=kind)
     for end in range(T, 151):
         window = signal[:, end - T : end]
