@@ -33,3 +33,13 @@ def test_narrow_kernels_see_each_training_example_and_wide_ones_their_middle() -
     narrow, wide = fitted("kde", x, bandwidth=0.05), fitted("kde", x, bandwidth=20.0)
     assert narrow.score(middle)[0] > np.median(narrow.score(x))
     assert wide.score(middle)[0] < np.median(wide.score(x))
+
+
+def test_a_channel_has_the_share_that_the_kernels_near_the_example_give_it() -> None:
+    x, new = correlated(200), correlated(40, seed=1)
+    made = fitted("kde", x)
+    squares = (whitened(made, new)[:, :, None] - made.state()["memory"]) ** 2
+    weight = np.exp(-0.5 * squares.sum(axis=1))
+    off = (squares * weight[:, None]).sum(axis=2).reshape(40, 2, 4).sum(axis=2)
+    expected = off / off.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(made.contributions(new), expected, rtol=1e-3, atol=1e-5)
