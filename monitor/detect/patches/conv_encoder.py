@@ -20,7 +20,7 @@ from monitor.detect.deep.training import Examples, Loss, Training, one_thread, s
 from monitor.types import Array, State
 
 WIDTHS = (16, 32)
-LATENT = 32
+LATENT = 8
 _MARGIN = 0.5
 _QUIET = 0.05
 _LEVEL = 0.2  # of one scale of the channel, beside a direction of length 1
