@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
+from sklearn.mixture import GaussianMixture as Mixture
 
 from monitor.detect import build
 from monitor.errors import ModelError
@@ -39,6 +40,18 @@ def test_the_score_is_the_root_of_the_surprise_at_the_density(
     assert state["factor"].ndim == (3 if covariance == "full" else 2)
     expected = np.sqrt(-2 * log_density(state, whitened(made, new)) / 2)
     np.testing.assert_allclose(made.score(new) * state["level"], expected, rtol=1e-3)
+
+
+@pytest.mark.parametrize("covariance", ["full", "diag"])
+def test_the_surprise_is_that_of_scikit_learn_but_for_a_constant(covariance: str) -> None:
+    x, new = correlated(300), correlated(60, seed=1)
+    x[::3, 0] *= 0.2
+    made = fitted("gmm", x, components=3, covariance=covariance, trim=0.0)
+    peer = Mixture(3, covariance_type=covariance, reg_covar=1e-2, random_state=0, max_iter=100)
+    peer.fit(whitened(made, x).astype(np.float64))
+    surprise = (made.score(new) * made.state()["level"]) ** 2
+    rest = surprise + peer.score_samples(whitened(made, new).astype(np.float64))
+    np.testing.assert_allclose(rest, rest[0], atol=1e-2)
 
 
 def test_a_component_is_found_for_each_mode() -> None:
