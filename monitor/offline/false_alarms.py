@@ -232,7 +232,7 @@ def draw(found: Sequence[Found], path: Path) -> None:
             range(len(kinds)), [kind.replace(", ", ",\n") for kind in kinds], fontsize=8
         )
     figure.axes[0].set_ylabel("realised / nominal (0.01: or less)")
-    figure.axes[-1].legend(fontsize=8)
+    figure.axes[-1].legend(fontsize=8, loc="lower right")
     try:
         figure.savefig(path, dpi=110)
     except (OSError, ValueError) as error:
