@@ -159,6 +159,10 @@ def test_who_finds_faults_is_measured_by_the_area_under_the_curve() -> None:
         ({"members": []}, "members is []; valid is a list of detectors"),
         ({"members": "pca"}, "members is 'pca'"),
         ({"members": ["online_iforest"]}, "'online_iforest' cannot be one"),
+        (
+            {"members": ["deviation"]},
+            "'deviation' needs labels, which an ensemble does not pass on",
+        ),
         ({"members": ["ensemble"]}, "'ensemble' cannot be one"),
         ({"members": [{"name": "pca"}]}, "valid is a detector's name, or detector and params"),
         ({"members": ["no_such"]}, "'no_such' cannot be loaded"),

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from monitor.arrays import put_under, under
-from monitor.detect import build, learns_online, view_of
+from monitor.detect import build, detector_class, learns_online, view_of
 from monitor.errors import ConfigError, ModelError
 from monitor.features import seen, seen_shape
 from monitor.tail import fit_tail, log_survival
@@ -43,6 +43,10 @@ class Member:
     def __init__(self, shape: Sequence[int], detector: str, params: Mapping[str, Any]) -> None:
         if learns_online(detector) or detector == "ensemble":
             raise ConfigError(f"members: {detector!r} cannot be one; valid are trained detectors")
+        if getattr(detector_class(detector), "needs_labels", False):
+            raise ConfigError(
+                f"members: {detector!r} needs labels, which an ensemble does not pass on"
+            )
         self.view = view_of(detector, params)
         self.label = detector if "view" not in params else f"{detector}/{self.view}"
         self._shape, self._params = seen_shape(self.view, shape), params
