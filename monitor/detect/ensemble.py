@@ -27,11 +27,10 @@ from monitor.features import seen
 from monitor.types import Array, Explainer, State
 
 FUSIONS = ("ratio", "log_p", "cauchy")
-MEMBERS: Sequence[Mapping[str, Any]] = (
-    {"detector": "mahalanobis", "params": {"view": "mean"}},
-    {"detector": "mahalanobis", "params": {"view": "means"}},
-    {"detector": "mahalanobis", "params": {"view": "moments"}},
-    {"detector": "mahalanobis", "params": {"view": "level"}},
+TRIM = 0.02  # windows overlap: 5 % of them may be one episode, and a normal one
+MEMBERS: Sequence[Mapping[str, Any]] = tuple(
+    {"detector": "mahalanobis", "params": {"view": view, "trim": TRIM}}
+    for view in ("mean", "means", "moments", "level")
 )
 REFERENCE = {"view": "mean"}
 MINIMUM = 40

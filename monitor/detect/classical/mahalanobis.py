@@ -26,7 +26,7 @@ from monitor.detect.classical.rows import (
 from monitor.errors import ConfigError
 from monitor.types import Array, State
 
-WANDER = 8.0
+WANDER = 20.0
 QUARTERS = 4
 __all__ = ["MINIMUM", "Mahalanobis", "shrunk_covariance", "whitening_of"]
 
