@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import median_high
+from statistics import median, median_high
 from typing import Annotated
 
 import typer
@@ -49,6 +49,7 @@ class Found:
     resident_first: float
     resident_last: float
     growth: float
+    resident: tuple[float, ...]  # of each tenth of the time
     files: tuple[int, int]
     threads: tuple[int, int]
     sensors_ever: int
@@ -166,6 +167,7 @@ def _figures(used: list[Usage], load: Load, shown: set[str]) -> Found:
         resident_first=round(first.resident, 1),
         resident_last=round(last.resident, 1),
         growth=round(growth(after), 5),
+        resident=tuple(round(median(tenth), 1) for tenth in _tenths([u.resident for u in after])),
         files=_ends([each.files for each in after]),
         threads=_ends([each.threads for each in after]),
         sensors_ever=load.population.ever,
@@ -173,6 +175,11 @@ def _figures(used: list[Usage], load: Load, shown: set[str]) -> Found:
         series=(first.series, max(each.series for each in after)),
         gone_still_shown=sum(int(name.split("-")[1]) < gone for name in shown),
     )
+
+
+def _tenths(numbers: Sequence[float]) -> Sequence[Sequence[float]]:
+    size = max(len(numbers) // 10, 1)
+    return [numbers[at : at + size] for at in range(0, len(numbers) - size + 1, size)]
 
 
 def _ends(numbers: Sequence[int]) -> tuple[int, int]:
