@@ -33,6 +33,7 @@ from monitor.types import Partition, Result
 from tests.kafka.broker import Node
 from tests.kafka.conftest import MakeTopic
 from tests.kafka.house import TIMEOUT, House, ids, stands, visible
+from tests.kafka.transaction_outage import BROKERS_FAULT
 
 pytestmark = pytest.mark.kafka
 ROOT = Path(__file__).parents[2]
@@ -363,11 +364,11 @@ def test_topics_of_another_broker_are_a_mistake_of_the_configuration() -> None:
         )
 
 
-@pytest.mark.parametrize("scenario", ["killed", "missing"])
-def test_a_broker_that_dies_inside_a_transaction(broker: Node, scenario: str) -> None:
-    # In a process of its own: kafka-python 3.0.12 leaves sockets that could not connect to the
-    # garbage collector, which is an error in this one.
-    done = subprocess.run(
+def _tried(scenario: str) -> subprocess.CompletedProcess[str]:
+    """In a process of its own: kafka-python 3.0.12 leaves sockets that could not connect to the
+    garbage collector, which is an error in this one.
+    """
+    return subprocess.run(
         [sys.executable, "-m", "tests.kafka.transaction_outage", scenario],
         cwd=ROOT,
         capture_output=True,
@@ -375,4 +376,11 @@ def test_a_broker_that_dies_inside_a_transaction(broker: Node, scenario: str) ->
         check=False,
         timeout=240,
     )
+
+
+@pytest.mark.parametrize("scenario", ["killed", "missing"])
+def test_a_broker_that_dies_inside_a_transaction(broker: Node, scenario: str) -> None:
+    done = _tried(scenario)
+    if done.returncode == BROKERS_FAULT:  # rare, and not ours: once more, with another broker
+        done = _tried(scenario)
     assert done.returncode == 0, done.stderr

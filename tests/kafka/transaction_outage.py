@@ -14,6 +14,7 @@ from pathlib import Path
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import NewTopic
+from kafka.errors import KafkaTimeoutError
 
 from deploy.broker.broker import Broker
 from monitor.connect.kafka.delivery import KafkaSink
@@ -24,6 +25,7 @@ from monitor.errors import SinkError, SourceError
 from monitor.testing import Member, example_result
 from monitor.types import Partition, Record, Rejected, Result
 
+BROKERS_FAULT = 75  # Kafka 4.3.0 skipped the end of a transaction; see docs/hand-off.md
 PLACE = Partition("plant", 0)
 
 
@@ -228,7 +230,11 @@ def stands(node: Broker) -> int:
     consumer = KafkaConsumer(
         bootstrap_servers=node.address, group_id="monitor", isolation_level="read_committed"
     )
-    offset = consumer.committed(TopicPartition(*PLACE), timeout_ms=60_000)
+    try:
+        offset = consumer.committed(TopicPartition(*PLACE), timeout_ms=60_000)
+    except KafkaTimeoutError:
+        print("the broker keeps back where the group stands", file=sys.stderr)
+        sys.exit(BROKERS_FAULT)
     consumer.close()
     return offset or 0
 
