@@ -7,6 +7,7 @@ cross-validation; Burman, Chow and Nolan, Biometrika 81, 1994, without the gap).
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import ClassVar
@@ -96,17 +97,17 @@ class CrosswiseDetector(DrawnDetector):
         super()._check(arrays)
         need_positive(arrays, "level")
 
+    @abstractmethod
     def _learned(self, z: Floats) -> State:
         """The arrays but for `level` from standardised rows `(N, d)`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _raw(self, arrays: State, z: Array) -> Array:
         """Scores `(N,)` of rows in the detector's own units, at least 0."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _kept(self, state: State) -> Shapes:
         """The arrays of `_learned`, and their shapes."""
-        raise NotImplementedError
 
 
 def whole(name: str, value: int, least: int) -> int:

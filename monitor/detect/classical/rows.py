@@ -6,6 +6,7 @@ arrays it keeps; shapes, checks, labels, state and restore are the same for all 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any, ClassVar
@@ -24,7 +25,7 @@ Floats = NDArray[np.float64]
 Shapes = Mapping[str, tuple[int, ...]]
 
 
-class RowDetector:
+class RowDetector(ABC):
     """What detectors of rows have in common. Not a detector itself: a subclass has `_estimate`,
     `_scored` and `_shapes`.
 
@@ -81,17 +82,17 @@ class RowDetector:
         self._check(arrays)
         self._arrays = arrays
 
+    @abstractmethod
     def _estimate(self, z: Floats) -> State:
         """What is learned from standardised rows `(N, d)`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _scored(self, arrays: State, z: Array) -> Array:
         """The scores `(N,)` of standardised rows `(N, d)`, each row alone to the last bit."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _shapes(self, state: State) -> Shapes:
         """The arrays of `_estimate`, and their shapes; what is of any length is as in `state`."""
-        raise NotImplementedError
 
     def _check(self, arrays: State) -> None:
         """Raises ModelError where arrays of the right shapes hold values that cannot be."""

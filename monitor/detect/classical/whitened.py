@@ -8,6 +8,7 @@ operation would else hide in the distance between its modes what leaves all of t
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -66,21 +67,21 @@ class WhitenedDetector(CrosswiseDetector):
         whitening = {"mean": (self.size,), "whitening": (self.size, self.size)}
         return {**whitening, **self._kept_white(state)}
 
+    @abstractmethod
     def _learned_white(self, rows: Array) -> State:
         """The subclass' own arrays from whitened rows `(N, d)`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _raw_white(self, arrays: State, rows: Array) -> Array:
         """The scores `(N,)` of whitened rows."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _kept_white(self, state: State) -> Shapes:
         """The arrays of `_learned_white`, and their shapes."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _off(self, arrays: State, rows: Array) -> Array:
         """How far each dimension of whitened rows is off: `(N, d) -> (N, d)`, at least 0."""
-        raise NotImplementedError
 
 
 def learned_whitening(z: Floats) -> State:
