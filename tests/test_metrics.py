@@ -91,6 +91,13 @@ def test_what_is_not_known_yet_is_nan_and_warm_up_is_a_score_of_zero() -> None:
     assert of(samples, "monitor_threshold_raw")["vibration", "b", "conv_ae"] == math.inf
 
 
+def test_rules_with_other_targets_are_averaged_over_their_sensors() -> None:
+    many, one = lane(["a", "b", "c"], [[0.5]] * 3), lane(["d"], [[0.5]])
+    found = shown(only(replace(many, target=0.01), replace(one, target=0.05)))
+    target = of(found, "monitor_flagged_target_ratio")
+    assert target == {("vibration",): pytest.approx(0.02)}
+
+
 def test_a_sensor_that_left_is_gone_at_the_next_scrape() -> None:
     views = iter([only(lane(["a", "b"], [[1.0], [2.0]])), only(lane(["b"], [[3.0]]))])
     page = Exposition(lambda: next(views), 10)

@@ -25,6 +25,7 @@ from monitor.offline.reproduce.skab_scoring import (
     rows_at,
     told_once,
 )
+from monitor.offline.suggest import suggest
 
 ROWS = 520
 FAULT = 440, 480
@@ -252,3 +253,12 @@ def test_the_published_runs_are_as_the_leaderboard_counts_them() -> None:
     assert sum(int(run.changing[TRAINING:].sum()) for run in runs) == 127
     quiet = [Changes(r.times, r.times[r.changing], np.zeros(len(r.times), bool)) for r in runs]
     assert change_score(quiet).standard == 0
+
+
+def test_windows_are_those_that_a_recording_of_the_benchmark_suggests(tmp_path: Path) -> None:
+    time = 1_583_748_873.0 + np.arange(TRAINING)
+    noise = np.random.default_rng(0).normal(size=(len(CHANNELS), TRAINING))
+    frame = pd.DataFrame({"time": time, **dict(zip(CHANNELS, noise, strict=True))})
+    frame.to_csv(tmp_path / "run.csv", index=False)
+    found = suggest([tmp_path / "run.csv"])
+    assert (found.samples, found.hop) == (skab.OUTLIERS.samples, 1)

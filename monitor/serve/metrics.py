@@ -7,7 +7,7 @@ moved to another process is gone at the next scrape. Only this file imports prom
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import accumulate
 from math import isnan
@@ -21,7 +21,7 @@ from monitor.serve.families import METRICS, asset_labels
 from monitor.serve.refusals import Refusals
 from monitor.serve.series import SensorSeries, distinct, highest
 from monitor.types import Alert
-from monitor.view import Histogram, Publisher, View
+from monitor.view import Histogram, LaneView, Publisher, View
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -90,10 +90,9 @@ class ViewCollector(Collector):
         yield _gauge("monitor_sensors", {(s,): float(len(names)) for s, names in sensors.items()})
         yield _gauge("monitor_series_dropped", {(s,): float(n) for s, n in self._dropped.items()})
         budgets: Rows = {(lane.stream,): lane.budget for lane in self._view.lanes}
-        targets: Rows = {(lane.stream,): lane.target for lane in self._view.lanes}
         known = {key: budget for key, budget in budgets.items() if not isnan(budget)}
         yield _gauge("monitor_alert_budget_per_day", known)
-        yield _gauge("monitor_flagged_target_ratio", targets)
+        yield _gauge("monitor_flagged_target_ratio", _targets(self._view.lanes))
 
     def _model_families(self) -> Iterator[Metric]:
         keys = {(m.stream, m.detector, m.name, str(m.version)): m for m in self._view.models}
@@ -101,6 +100,19 @@ class ViewCollector(Collector):
         yield _gauge("monitor_model_info", info)
         trained: Rows = {key: model.trained_at for key, model in keys.items()}
         yield _gauge("monitor_model_trained_timestamp_seconds", trained)
+
+
+def _targets(lanes: Sequence[LaneView]) -> Rows:
+    """Of each stream the share of windows that may be flagged: the mean over its sensors, since
+    its rules may allow different ones.
+    """
+    found: dict[str, list[tuple[float, int]]] = {}
+    for lane in lanes:
+        found.setdefault(lane.stream, []).append((lane.target, max(len(lane.sensors), 1)))
+    return {
+        (stream,): sum(target * n for target, n in parts) / sum(n for _, n in parts)
+        for stream, parts in found.items()
+    }
 
 
 def _family(name: str) -> Metric:

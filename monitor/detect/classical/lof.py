@@ -6,41 +6,24 @@ novelty detector: new examples are compared with the training examples only.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.detect.classical.crosswise import whole
-from monitor.detect.classical.knn import off_from
+from monitor.detect.classical.knn import Neighbourhood
 from monitor.detect.classical.neighbours import nearest_in
-from monitor.detect.classical.rows import TRIM, Shapes, need_positive, stored
-from monitor.detect.classical.whitened import WhitenedDetector
+from monitor.detect.classical.rows import Shapes, need_positive, stored
 from monitor.errors import ModelError
 from monitor.types import Array, State
 
 _TINY = 1e-10
 
 
-class LocalOutlierFactor(WhitenedDetector):
+class LocalOutlierFactor(Neighbourhood):
     """Scores how much sparser the training examples are around an example than around its
-    `neighbours` nearest ones, about 1 for a normal example.
-
-    It keeps `most` training examples, drawn with `seed`, after leaving out the share `trim` that
-    stands out most. Raises ConfigError for values that cannot be used.
+    `neighbours` (20) nearest ones, about 1 for a normal example.
     """
 
-    def __init__(
-        self,
-        shape: Sequence[int],
-        *,
-        neighbours: int = 20,
-        trim: float = TRIM,
-        most: int = 2000,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(shape, trim=trim, most=most, seed=seed)
-        self.neighbours = whole("neighbours", neighbours, 1)
+    usual, fewer = 20, 1
 
     def _learned_white(self, rows: Array) -> State:
         memory = np.ascontiguousarray(rows.T)
@@ -55,10 +38,6 @@ class LocalOutlierFactor(WhitenedDetector):
         factor: Array = arrays["density"][places].mean(axis=1) / own
         return factor
 
-    def _off(self, arrays: State, rows: Array) -> Array:
-        _, places = self._nearest(arrays, rows)
-        return off_from(arrays["memory"], places, rows)
-
     def _kept_white(self, state: State) -> Shapes:
         count = max(state["memory"].shape[1], 2)
         return {"memory": (self.size, count), "reach": (count,), "density": (count,)}
@@ -68,10 +47,6 @@ class LocalOutlierFactor(WhitenedDetector):
         need_positive(arrays, "density")
         if (arrays["reach"] < 0).any():
             raise ModelError("'reach' holds distances below 0")
-
-    def _nearest(self, arrays: State, rows: Array) -> tuple[Array, NDArray[np.int64]]:
-        memory = arrays["memory"]
-        return nearest_in(rows, memory, min(self.neighbours, memory.shape[1] - 1))
 
 
 def _density(squares: Array, reach: Array) -> Array:

@@ -12,14 +12,12 @@ from typing import Any
 from torch import nn
 
 from monitor.detect.deep.encoders import encoder_kind
-from monitor.detect.deep.nets import Residual, folded
-from monitor.detect.deep.rebuilding import trained_rebuilder
-from monitor.detect.deep.torch_base import NetDetector, channel_shares
-from monitor.detect.deep.training import Training, examples, seeded
-from monitor.types import Array
+from monitor.detect.deep.rebuilding import Rebuilder
+from monitor.detect.deep.torch_base import NetDetector
+from monitor.detect.deep.training import Training, seeded
 
 
-class ConvAutoencoder(NetDetector):
+class ConvAutoencoder(Rebuilder, NetDetector):
     """Scores the mean squared error of rebuilding an example, each channel's divided by what it
     is on held-out normal examples: about 1 for a normal one.
 
@@ -40,23 +38,7 @@ class ConvAutoencoder(NetDetector):
         super().__init__(shape, widths, latent)
         self.kind = encoder_kind(encoder)
         self.training = Training(**training)
-        inward, outward = self._halves()
-        self.net = Residual(folded(nn.Sequential(*inward, *outward)), self.shape[0])
-
-    def fit(self, x: Array, y: Array | None = None) -> None:
-        """Learn to rebuild `(N, *shape)`; labelled anomalies are left out.
-
-        Raises ModelError for too few or unusable examples, and where the net collapsed.
-        """
-        data, halves = examples(x, y, self.shape), self._halves()
-        self.net, self.metrics = trained_rebuilder(
-            *halves, data, self.training, progress=self.show_progress
-        )
-        self.ready = True
-
-    def contributions(self, x: Array) -> Array:
-        """The share of each channel in the score: `(N, *shape) -> (N, C)`."""
-        return channel_shares(self.parts(x))
+        self.net = self._untrained()
 
     def _halves(self) -> tuple[nn.Sequential, nn.Sequential]:
         with seeded(self.training.seed):

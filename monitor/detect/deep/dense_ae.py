@@ -14,16 +14,14 @@ from typing import Any
 from torch import nn
 
 from monitor.detect.deep.dense import check_dense, check_sides, dense, usual_widths
-from monitor.detect.deep.nets import Residual, folded
-from monitor.detect.deep.rebuilding import trained_rebuilder
-from monitor.detect.deep.torch_base import PartsDetector, channel_shares, checked_widths
-from monitor.detect.deep.training import Training, examples, seeded, whole_number
-from monitor.types import Array
+from monitor.detect.deep.rebuilding import Rebuilder
+from monitor.detect.deep.torch_base import checked_widths
+from monitor.detect.deep.training import Training, seeded, whole_number
 
 _LATENT = 64
 
 
-class DenseAutoencoder(PartsDetector):
+class DenseAutoencoder(Rebuilder):
     """Scores the mean squared error of rebuilding an example, each channel's divided by what it
     is on held-out normal examples: about 1 for a normal one.
 
@@ -49,23 +47,7 @@ class DenseAutoencoder(PartsDetector):
         self.training = Training(**training)
         self._sizes = (size, *self.widths, self.latent)
         check_dense(self._sizes)
-        inward, outward = self._halves()
-        self.net = Residual(folded(nn.Sequential(*inward, *outward)), self.shape[0])
-
-    def fit(self, x: Array, y: Array | None = None) -> None:
-        """Learn to rebuild `(N, *shape)`; labelled anomalies are left out.
-
-        Raises ModelError for too few or unusable examples, and where the net collapsed.
-        """
-        data, halves = examples(x, y, self.shape), self._halves()
-        self.net, self.metrics = trained_rebuilder(
-            *halves, data, self.training, progress=self.show_progress
-        )
-        self.ready = True
-
-    def contributions(self, x: Array) -> Array:
-        """The share of each channel in the score: `(N, *shape) -> (N, C)`."""
-        return channel_shares(self.parts(x))
+        self.net = self._untrained()
 
     def _halves(self) -> tuple[nn.Sequential, nn.Sequential]:
         with seeded(self.training.seed):

@@ -1,18 +1,57 @@
-"""Training of the autoencoders: two halves that together give back what they were given."""
+"""What autoencoders share: two halves that together give back what they were given."""
 
 from __future__ import annotations
+
+from abc import ABC, abstractmethod
 
 import torch
 from torch import nn
 
 from monitor.detect.deep.health import health, in_pieces, spread_at_start, thinned
 from monitor.detect.deep.nets import Residual, folded
-from monitor.detect.deep.training import Examples, Loss, Training, one_thread, split, train
+from monitor.detect.deep.torch_base import PartsDetector, channel_shares
+from monitor.detect.deep.training import (
+    Examples,
+    Loss,
+    Training,
+    examples,
+    one_thread,
+    split,
+    train,
+)
+from monitor.types import Array
 
 _SMALLEST_ERROR = 1e-4
 
 
-def trained_rebuilder(
+class Rebuilder(PartsDetector, ABC):
+    """An autoencoder: its `_halves` are an untrained encoder and decoder, the same each time."""
+
+    training: Training
+
+    def fit(self, x: Array, y: Array | None = None) -> None:
+        """Learn to rebuild `(N, *shape)`; labelled anomalies are left out.
+
+        Raises ModelError for too few or unusable examples, and where the net collapsed.
+        """
+        data, halves = examples(x, y, self.shape), self._halves()
+        self.net, self.metrics = _trained(*halves, data, self.training, progress=self.show_progress)
+        self.ready = True
+
+    def contributions(self, x: Array) -> Array:
+        """The share of each channel in the score: `(N, *shape) -> (N, C)`."""
+        return channel_shares(self.parts(x))
+
+    def _untrained(self) -> Residual:
+        inward, outward = self._halves()
+        return Residual(folded(nn.Sequential(*inward, *outward)), self.shape[0])
+
+    @abstractmethod
+    def _halves(self) -> tuple[nn.Sequential, nn.Sequential]:
+        """`(N, *shape) -> (N, latent)`, and back."""
+
+
+def _trained(
     inward: nn.Sequential,
     outward: nn.Sequential,
     data: Examples,
