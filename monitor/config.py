@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from monitor.errors import ConfigError
 from monitor.settings import Config
 from monitor.substitution import Substitution
+from monitor.windowing import KINDS
 from monitor.yaml_reader import MOST_CHARACTERS, read_yaml
 
 MOST_TOLD = 20
@@ -59,7 +60,7 @@ def parse(text: str, name: str, environment: Mapping[str, str] = os.environ) -> 
 def _told(fault: Any, outside: Substitution) -> str:
     """One validation fault as `path: value: what is wrong; what would be valid`."""
     place = [str(part) for part in fault["loc"] if part != "[key]"]
-    path = ".".join(map(_short, place))
+    path = ".".join(_short(part) for part in place if part not in KINDS)
     if fault["type"] == "extra_forbidden":
         return f"{path}: unknown key {_shown(place[-1])}; {_choices(place)}"
     if fault["type"] == "missing":
@@ -108,7 +109,7 @@ def _models(place: Sequence[str]) -> Iterator[type[BaseModel]]:
     model: type[BaseModel] = Config
     yield model
     for part in place:
-        model = _model_in(_fields(model).get(part)) or model
+        model = KINDS.get(part) or _model_in(_fields(model).get(part)) or model
         yield model
 
 

@@ -12,8 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 import structlog
 
 from monitor.errors import StateError
+from monitor.protocols import Snapshots
 from monitor.stream.pipeline import Pipeline
-from monitor.types import Notice, Partition, Result, Snapshots
+from monitor.types import Notice, Partition, Result
 
 log = structlog.get_logger("monitor")
 KEPT = 200

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any, Protocol, runtime_checkable
 
@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from monitor.arrays import fingerprint, put_under, to_bytes, under
 from monitor.detect import build, view_of
 from monitor.errors import ConfigError, ModelError
-from monitor.features import seen, seen_shape
+from monitor.features import WHOLE, seen, seen_shape
 from monitor.features.scaling import scale
-from monitor.types import Array, Detector, Explainer, Manifest, State
+from monitor.protocols import Detector, Explainer, Localiser
+from monitor.types import Array, Manifest, State
 
 FORMAT = 1
 CHUNK = 64
@@ -40,7 +41,7 @@ class Compilable(Protocol):
 
 
 class Model:
-    """A `monitor.types.Scorer`: scales raw windows, shows them to the detector as it wants them.
+    """A `monitor.protocols.Scorer`: scales examples, shows them to the detector as it wants them.
 
     Every call of the detector has exactly `chunk` rows, the last filled up with zeros, so scores
     do not depend, not even in the last bit, on which windows came together. `fingerprint`
@@ -95,12 +96,23 @@ class Model:
         All 0 where the score is 0, where a window is not finite, and where the detector cannot
         say.
         """
-        seen, finite = self._seen(x, constants)
         if not isinstance(self.detector, Explainer):
             return np.zeros((len(x), self.shape[0]), np.float32)
+        seen, finite = self._seen(x, constants)
         shares = np.array(self._in_chunks(self.detector.contributions, seen), np.float32)
         shares[~finite] = 0
         return shares
+
+    def heat_maps(self, x: Array, constants: Array) -> Array | None:
+        """`(N, C, T), (N, 2, C) -> (N, rows, columns)`: where in each example its score comes from,
+        as `Localiser` has it; None where the detector cannot say.
+        """
+        if not isinstance(self.detector, Localiser):
+            return None
+        seen, finite = self._seen(x, constants)
+        maps = np.array(self._in_chunks(self.detector.heat_maps, seen), np.float32)
+        maps[~finite] = 0
+        return maps
 
     def state(self) -> State:
         """Every array of the model file: constants, and the detector's own below `detector/`."""
@@ -118,7 +130,7 @@ class Model:
         finite = np.asarray(np.isfinite(x).all(axis=(1, 2)))
         scaled = scale(np.asarray(x, np.float32), np.asarray(constants, np.float32))
         scaled[~finite] = 0
-        return view(self.manifest.detector, self.manifest.params, scaled), finite
+        return view(self.manifest, scaled), finite
 
     def _in_chunks(self, function: Callable[[Array], Array], x: Array) -> Array:
         """`function` over all rows, always called with `chunk` of them."""
@@ -160,22 +172,43 @@ def restored(
         if not np.isfinite(found).all() or (found[..., 1, :] <= 0).any():
             raise ModelError(f"model {manifest.name!r}: array {key!r} holds a scale that is none")
     try:
-        built = build(detector, _view_shape(manifest), **manifest.params)
+        built = build(detector, view_shape(manifest), **manifest.params)
     except ConfigError as error:
         raise ModelError(f"model {manifest.name!r}: its parameters do not fit: {error}") from error
     built.restore(under("detector", state))
     return Model(manifest, state, built, chunk=chunk, backend=backend)
 
 
-def view_shape(detector: str, params: Mapping[str, Any], window: Sequence[int]) -> tuple[int, ...]:
-    """The shape of what a detector sees of windows `(C, T)`."""
-    return seen_shape(view_of(detector, params), window)
+class Shown(Protocol):
+    """What decides how a detector is shown its examples: of a manifest, or of a recipe.
+
+    `shape` is `(C, T)`; `front` as in `Manifest`.
+    """
+
+    @property
+    def detector(self) -> str: ...
+
+    @property
+    def params(self) -> Mapping[str, Any]: ...
+
+    @property
+    def shape(self) -> tuple[int, int]: ...
+
+    @property
+    def front(self) -> Mapping[str, Any]: ...
 
 
-def view(detector: str, params: Mapping[str, Any], scaled: Array) -> Array:
-    """What a detector sees of scaled windows `(N, C, T)`: themselves, or a view of them."""
-    return seen(view_of(detector, params), scaled)
+def view_shape(shown: Shown) -> tuple[int, ...]:
+    """The shape of what a detector sees of examples `(C, T)`: `(C, H, W)` of a frame."""
+    name = view_of(shown.detector, shown.params)
+    if name == WHOLE and "frame" in shown.front:
+        return shown.shape[0], *shown.front["frame"]
+    return seen_shape(name, shown.shape)
 
 
-def _view_shape(manifest: Manifest) -> tuple[int, ...]:
-    return view_shape(manifest.detector, manifest.params, manifest.shape)
+def view(shown: Shown, scaled: Array) -> Array:
+    """What a detector sees of scaled examples `(N, C, T)`: themselves, or a view of them."""
+    name = view_of(shown.detector, shown.params)
+    if name == WHOLE and "frame" in shown.front:
+        return scaled.reshape(len(scaled), *view_shape(shown))
+    return seen(name, scaled)

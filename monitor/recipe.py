@@ -12,9 +12,10 @@ import numpy as np
 from monitor.arrays import fingerprint, put_under
 from monitor.detect import build
 from monitor.errors import ConfigError, ModelError
-from monitor.features.scaling import fit_scaling, scale
+from monitor.features.scaling import fit_scaling, frame_scaling, scale
 from monitor.model import FORMAT, Model, identity, view, view_shape
-from monitor.types import Array, Clock, Detector, Manifest, Online, State, Trainable
+from monitor.protocols import Detector, Online, Trainable
+from monitor.types import Array, Clock, Manifest, State
 
 QUANTILES = 256
 FEWEST_WINDOWS = 50
@@ -28,8 +29,9 @@ _MEMBERS = ("shape", "score", "state", "restore")
 class Recipe:
     """What to train: a detector of the table or a class path, for windows of `shape` `(C, T)`.
 
-    `rate` is in samples/s. `gap` is the number of windows between training and held-out ones;
-    with overlapping windows it must be enough that they share no sample.
+    `rate` is in samples/s; `front` as in `Manifest`. `gap` is the number of windows between
+    training and held-out ones; with overlapping windows it must be enough that they share no
+    sample.
     """
 
     detector: str
@@ -38,7 +40,12 @@ class Recipe:
     channels: tuple[str, ...]
     rate: float
     params: Mapping[str, Any] = field(default_factory=dict)
+    front: Mapping[str, Any] = field(default_factory=dict)
     gap: int = 1
+
+    def scaling(self, x: Array) -> Array:
+        """The constants `(2, C)` for examples `(N, C, T)`: fitted, but fixed for frames."""
+        return frame_scaling(self.shape[0]) if "frame" in self.front else fit_scaling(x)
 
 
 def train(
@@ -111,27 +118,26 @@ class _Sensor(NamedTuple):
 
 def _fit(detector: Detector, recipe: Recipe, fleet: Sequence[_Sensor], *, labelled: bool) -> State:
     """Learn from the training windows of all; the arrays of the model."""
-    constants = np.stack([fit_scaling(sensor.normal()) for sensor in fleet])
+    constants = np.stack([recipe.scaling(sensor.normal()) for sensor in fleet])
     x, y = _interleaved(fleet, constants)
     if hasattr(detector, "gap"):
         detector.gap = -(-recipe.gap // 2) * len(fleet)  # enough to share no sample
     if isinstance(detector, Trainable):
-        detector.fit(view(recipe.detector, recipe.params, x), y if labelled else None)
-    group = fit_scaling(_thinned(np.concatenate([sensor.normal() for sensor in fleet])))
+        detector.fit(view(recipe, x), y if labelled else None)
+    group = recipe.scaling(_thinned(np.concatenate([sensor.normal() for sensor in fleet])))
     arrays: State = {"constants": constants, "group": group}
     return {**arrays, **put_under("detector", detector.state())}
 
 
 def _untrained(recipe: Recipe, *, progress: bool) -> Detector:
-    params = dict(recipe.params)
-    detector = build(recipe.detector, view_shape(recipe.detector, params, recipe.shape), **params)
+    detector = build(recipe.detector, view_shape(recipe), **recipe.params)
     if isinstance(detector, Online):
         raise ConfigError(f"detector {recipe.detector!r} learns in the stream: no model to train")
     if not isinstance(detector, Detector):
         lacks = [name for name in _MEMBERS if not hasattr(detector, name)]
         raise ConfigError(
             f"{recipe.detector!r} is no detector: it lacks {', '.join(lacks)}; see "
-            "monitor.types.Detector"
+            "monitor.protocols.Detector"
         )
     if hasattr(detector, "show_progress"):
         detector.show_progress = progress
@@ -220,5 +226,6 @@ def _manifest(recipe: Recipe, fleet: Sequence[_Sensor], windows: Mapping[str, Ar
         trained_at=0.0,
         fingerprint="",
         data_fingerprint=fingerprint(*data),
+        front=dict(recipe.front),
         format=FORMAT,
     )

@@ -22,22 +22,14 @@ import structlog
 
 from monitor.custody import KEPT, Custody
 from monitor.errors import AbortedError, SinkError, SourceError
+from monitor.protocols import Delivery, Snapshots, Source
 from monitor.stream.pipeline import Pipeline
 from monitor.timing import Timings
-from monitor.types import (
-    Alert,
-    Clock,
-    Delivery,
-    Notice,
-    Partition,
-    Record,
-    Result,
-    Snapshots,
-    Source,
-)
+from monitor.types import Alert, Clock, Evidence, Notice, Partition, Record, Result
 from monitor.view import ModelInfo, View
 
 log = structlog.get_logger("monitor")
+PICTURES = 32
 _TIME = attrgetter("time")
 _FAILING = {"polls": "source", "lags": "source", "commits": "delivery"}
 
@@ -85,6 +77,7 @@ class Runner:
         self.timings = Timings()
         self.models: tuple[ModelInfo, ...] = ()
         self.recent_alerts: deque[Alert] = deque(maxlen=KEPT)
+        self.recent_evidence: deque[Evidence] = deque(maxlen=PICTURES)
         self.failing: dict[str, str] = {}
         self.view = View(published=clock())
         # To be saved after the next commit: what a tick found is in no record, only a snapshot
@@ -182,6 +175,7 @@ class Runner:
             lanes=self.pipeline.views(),
             alerts=tuple(self.pipeline.open_alerts.values()),
             recent_alerts=tuple(self.recent_alerts),
+            evidence=tuple(self.recent_evidence),
             notices=tuple(self.custody.notices),
             models=self.models,
             counters={**self.pipeline.counts, **self.counts},
@@ -249,7 +243,8 @@ class Runner:
         fresh = result.since(self.custody.silent)
         self.delivery.emit(fresh)
         if fresh.alerts or fresh.notices:
-            self._held.append(Result(alerts=fresh.alerts, notices=fresh.notices))
+            told = Result(alerts=fresh.alerts, notices=fresh.notices, evidence=fresh.evidence)
+            self._held.append(told)
         self._holds += len(fresh.scores) + len(fresh.rejected)
         if self.pace.live and fresh.scores:
             times = np.fromiter(map(_TIME, fresh.scores), np.float64, len(fresh.scores))
@@ -305,6 +300,7 @@ class Runner:
 
     def _show(self, result: Result) -> None:
         self.recent_alerts.extend(result.alerts)
+        self.recent_evidence.extend(result.evidence)
         self.custody.notices.extend(result.notices)
         for alert in result.alerts:
             if alert.phase == "firing":

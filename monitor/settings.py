@@ -18,16 +18,10 @@ from pydantic import (
 from monitor.alerting import AlertConfig, ThresholdConfig
 from monitor.connections import SinkConfig, SourceConfig
 from monitor.guarding import EVERY, GuardConfig
-from monitor.notation import (
-    ChannelNames,
-    Reference,
-    Seconds,
-    reference,
-)
+from monitor.notation import Reference, Seconds, reference
 from monitor.section import Count, Name, Settings
 from monitor.serving import ServeConfig
-
-MOST_SAMPLES = 1_000_000
+from monitor.windowing import AnyWindow
 
 
 class JsonFormat(Settings):
@@ -57,49 +51,8 @@ class JsonFormat(Settings):
 class Format(Settings):
     """How messages are encoded."""
 
-    kind: Literal["float32", "msgpack", "json"] = "float32"
+    kind: Literal["float32", "msgpack", "json", "image", "audio"] = "float32"
     paths: JsonFormat = JsonFormat()
-
-
-class WindowConfig(Settings):
-    """How samples become windows. With `input: windows` each message is one, of that length."""
-
-    length: Seconds
-    rate: Annotated[float, Field(gt=0, le=MOST_SAMPLES)]
-    channels: Annotated[ChannelNames, Field(min_length=1)]
-    hop: Seconds | None = None
-    lateness: Seconds = 0.0
-    fill: Literal["none", "hold", "linear"] = "none"
-    max_gap: Seconds = 0.0
-    input: Literal["samples", "windows"] = "samples"
-
-    @property
-    def samples(self) -> int:
-        """T, the samples of a window."""
-        return round(self.length * self.rate)
-
-    @property
-    def hop_samples(self) -> int:
-        """Samples from one window's start to the next."""
-        return round((self.length if self.hop is None else self.hop) * self.rate)
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(C, T)."""
-        return len(self.channels), self.samples
-
-    @model_validator(mode="after")
-    def _fits(self) -> WindowConfig:
-        if not 2 <= self.samples <= MOST_SAMPLES:
-            raise ValueError(f"length x rate is {self.samples}; 2 to {MOST_SAMPLES} are valid")
-        late = round(self.lateness * self.rate)
-        if late > MOST_SAMPLES:
-            raise ValueError(f"lateness x rate is {late}; 0 to {MOST_SAMPLES} are valid")
-        if not 1 <= self.hop_samples <= self.samples:
-            raise ValueError(f"hop is {self.hop_samples} samples; 1 to {self.samples} are valid")
-        if len(set(self.channels)) != len(self.channels):
-            raise ValueError(f"channels {self.channels} name one twice")
-        return self
 
 
 class EventTime(Settings):
@@ -200,7 +153,7 @@ class StreamConfig(Settings):
     topics: Annotated[list[Annotated[str, AfterValidator(_topic)]], Field(min_length=1)]
     format: Format = Format()
     sensor: str = "key"
-    window: WindowConfig
+    window: AnyWindow
     event_time: EventTime = EventTime()
     models: Annotated[list[ModelRule], Field(min_length=1)]
     unknown_sensors: Literal["group", "warm_up", "reject"] = "group"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.types import Array, Clock, Scorer
+from monitor.protocols import Scorer
+from monitor.types import Array, Clock
 from monitor.view import Histogram
 
 BOUNDS = (
@@ -57,3 +58,6 @@ class Timed:
 
     def contributions(self, x: Array, constants: Array) -> Array:
         return self._scorer.contributions(x, constants)
+
+    def heat_maps(self, x: Array, constants: Array) -> Array | None:
+        return self._scorer.heat_maps(x, constants)

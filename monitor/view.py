@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.types import Alert, Array, Labels, Notice, Partition
+from monitor.types import Alert, Array, Evidence, Labels, Notice, Partition
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,8 @@ class View:
     """What the process shows of itself: published by the loop about once a second, read by
     `serve/`.
 
-    `counters` maps (metric, label values...) to a running total, named as in docs/metrics.md.
+    `evidence` has the pictures of the latest alerts, the newest last. `counters` maps (metric, label
+    values...) to a running total, named as in docs/metrics.md.
     `failing` names what does not work just now (source, delivery, snapshots), with the reason.
     """
 
@@ -75,6 +76,7 @@ class View:
     lanes: tuple[LaneView, ...] = ()
     alerts: tuple[Alert, ...] = ()
     recent_alerts: tuple[Alert, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
     notices: tuple[Notice, ...] = ()
     models: tuple[ModelInfo, ...] = ()
     counters: Mapping[tuple[str, ...], float] = field(default_factory=dict)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from monitor.arrays import fingerprint
 from monitor.connect.kafka.compacted import CompactedTopic
@@ -22,28 +23,20 @@ from monitor.connect.store import ModelStore
 from monitor.connections import SinkConfig
 from monitor.detect import build, learns_online, view_of
 from monitor.errors import ConfigError, ModelError, StateError
-from monitor.model import Model, view_shape
+from monitor.features import seen_shape
+from monitor.model import Model
 from monitor.notation import Reference
+from monitor.protocols import Delivery, Online, Scorer, Sink, Snapshots, Source
 from monitor.runner import Pace, Runner
-from monitor.settings import Config, ModelRule, StreamConfig, Use, WindowConfig
+from monitor.settings import Config, ModelRule, StreamConfig, Use
 from monitor.stream.codec import make_codec
 from monitor.stream.lane import LaneSpec, OnlineSpec
 from monitor.stream.partition import Stream
 from monitor.stream.pipeline import Pipeline
 from monitor.timing import Timed, Timings
-from monitor.types import (
-    Clock,
-    Delivery,
-    Manifest,
-    Online,
-    Partition,
-    Scorer,
-    Sink,
-    Snapshots,
-    Source,
-    State,
-)
+from monitor.types import Clock, Manifest, Partition, State
 from monitor.view import ModelInfo
+from monitor.windowing import Window
 
 
 @dataclass(frozen=True)
@@ -210,19 +203,22 @@ class _Models:
         return Timed(model, self.timings, self._clock)
 
 
-def _check_fits(wanted: Reference, made: Manifest, name: str, window: WindowConfig) -> None:
+def _check_fits(wanted: Reference, made: Manifest, name: str, window: Window) -> None:
     """Raises ModelError where a model was trained on other windows than the stream cuts."""
-    trained = (made.shape, tuple(made.channels), made.rate)
-    if trained != (window.shape, tuple(window.channels), window.rate):
+    trained = made.shape, tuple(made.channels), made.rate, made.front
+    cut = window.model_shape, window.model_channels, window.rate, window.front
+    if trained != cut:
         raise ModelError(
             f"model {wanted.detector}:{wanted.model}@{wanted.version} was trained on windows of "
-            f"{_said(*trained)}; stream {name!r} cuts "
-            f"{_said(window.shape, window.channels, window.rate)}: train it again"
+            f"{_said(*trained)}; stream {name!r} cuts {_said(*cut)}: train it again"
         )
 
 
-def _said(shape: tuple[int, int], channels: Sequence[str], rate: float) -> str:
-    return f"{shape[1]} samples at {rate:g} Hz of {', '.join(channels)}"
+def _said(
+    shape: tuple[int, int], channels: Sequence[str], rate: float, front: Mapping[str, Any]
+) -> str:
+    made = "".join(f", {key} {value}" for key, value in front.items())
+    return f"{shape[1]} samples at {rate:g} Hz of {', '.join(channels)}{made}"
 
 
 def _online(name: str, stream: StreamConfig, use: Use) -> OnlineSpec:
@@ -233,7 +229,7 @@ def _online(name: str, stream: StreamConfig, use: Use) -> OnlineSpec:
             f"write just {wanted.detector}"
         )
     view = view_of(wanted.detector, use.params)
-    shape = view_shape(wanted.detector, use.params, stream.window.shape)
+    shape = seen_shape(view, stream.window.model_shape)
 
     def make() -> Online:
         made: Online = build(wanted.detector, shape, **use.params)
@@ -243,6 +239,6 @@ def _online(name: str, stream: StreamConfig, use: Use) -> OnlineSpec:
     if not isinstance(make(), Online):
         raise ConfigError(
             f"streams.{name}.models: {wanted.detector} has score_learn, but lacks one of shape, "
-            "state, restore, forget; see monitor.types.Online"
+            "state, restore, forget; see monitor.protocols.Online"
         )
     return OnlineSpec(wanted.label, make, view, fingerprint(wanted.detector, use.params))

@@ -11,7 +11,8 @@ from monitor.connect.recording.reading import Recording, read_recordings
 from monitor.connect.recording.table import LABELS, SENSOR, read_frame
 from monitor.connect.recording.times import NAMES, time_of
 from monitor.errors import ConfigError
-from monitor.settings import ModelRule, StreamConfig, Use, WindowConfig
+from monitor.settings import ModelRule, StreamConfig, Use
+from monitor.windowing import WindowConfig
 from simulators.faults import Fault
 
 NO_CHANNELS = {*LABELS, *NAMES, SENSOR, "changepoint", "fault"}

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from monitor.types import Array, Trainable
+from monitor.protocols import Trainable
+from monitor.types import Array
 
 SHAPE = (2, 48)
 PERIOD = 12

@@ -7,8 +7,9 @@ import pytest
 
 from monitor.detect.deep.conv_ae import ConvAutoencoder
 from monitor.errors import ConfigError, ModelError
+from monitor.protocols import Explainer, Trainable
 from monitor.testing import anomalous_examples, check_detector, normal_examples
-from monitor.types import Array, Explainer, Trainable
+from monitor.types import Array
 
 SHAPE = (2, 40)
 

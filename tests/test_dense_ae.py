@@ -11,8 +11,9 @@ from torch import nn
 
 from monitor.detect.deep.dense_ae import DenseAutoencoder
 from monitor.errors import ConfigError, ModelError
+from monitor.protocols import Explainer, Trainable
 from monitor.testing import anomalous_examples, check_detector, normal_examples
-from monitor.types import Array, Explainer, Trainable
+from monitor.types import Array
 from tests.broken_signals import (
     SHAPE,
     found,

@@ -14,13 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.errors import DecodeError, StateError
-from monitor.settings import MOST_SAMPLES, EventTime
+from monitor.settings import EventTime
 from monitor.stream.codec import Codec, make_codec
 from monitor.stream.event_time import FEWEST, FIRST, Skew, Usual
 from monitor.stream.pipeline import Pipeline
 from monitor.stream.window import Windower
 from monitor.testing import same_state
 from monitor.types import Notice, Record, Result, Samples
+from monitor.windowing import MOST_SAMPLES
 from tests.core.builders import (
     HERE,
     Told,

@@ -18,8 +18,9 @@ from monitor.detect.deep.flow import NormalisingFlow
 from monitor.detect.deep.training import seeded
 from monitor.errors import ConfigError, ModelError
 from monitor.features import seen, seen_shape
+from monitor.protocols import Explainer, Trainable
 from monitor.testing import anomalous_examples, check_detector, normal_examples
-from monitor.types import Array, Explainer, Trainable
+from monitor.types import Array
 from tests.broken_signals import SHAPE, auroc, machine, with_missing_impact, with_stuck_wave
 
 PLANE = (1, 2)

@@ -12,9 +12,9 @@ from pydantic import ValidationError
 
 from monitor.errors import StateError
 from monitor.guarding import GUARDS, GuardConfig
-from monitor.settings import WindowConfig
 from monitor.stream.guards import Guarded, Guards
 from monitor.types import Alert, Array, Score
+from monitor.windowing import WindowConfig
 from tests.core.builders import HERE, pipeline, record, stream, stream_config, window
 
 HOUR = 3600.0

@@ -19,7 +19,7 @@ from monitor.offline.labels import (
     truth_from,
     truth_in,
 )
-from monitor.settings import WindowConfig
+from monitor.windowing import WindowConfig
 from tests.recorded import RATE, START, recording
 
 WINDOW = WindowConfig(length=1.0, hop=0.5, rate=RATE, channels=["x", "y"])

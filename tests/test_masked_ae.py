@@ -15,8 +15,9 @@ from monitor.detect.deep import masked_ae
 from monitor.detect.deep.masked_ae import MaskedAutoencoder
 from monitor.detect.deep.masking import Guess, complementary_masks, guessed
 from monitor.errors import ConfigError, ModelError
+from monitor.protocols import Explainer, Trainable
 from monitor.testing import anomalous_examples, check_detector, normal_examples
-from monitor.types import Array, Explainer, Trainable
+from monitor.types import Array
 from tests.broken_signals import (
     SHAPE,
     auroc,

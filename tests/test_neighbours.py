@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from monitor.detect import build, learns_online, view_of
 from monitor.detect.online.neighbours import Neighbours
 from monitor.errors import ConfigError, ModelError, StateError
+from monitor.protocols import Online
 from monitor.testing import check_online, same_state
-from monitor.types import Array, Online
+from monitor.types import Array
 
 T = 12
 ONE = np.zeros(1, np.int64)

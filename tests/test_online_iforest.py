@@ -14,8 +14,9 @@ from sklearn.metrics import roc_auc_score
 from monitor.detect import build, learns_online, view_of
 from monitor.detect.online.online_iforest import OnlineIsolationForest
 from monitor.errors import ConfigError, ModelError, StateError
+from monitor.protocols import Online
 from monitor.testing import same_state
-from monitor.types import Array, Online, State
+from monitor.types import Array, State
 
 ALWAYS = np.inf
 NEVER = -np.inf

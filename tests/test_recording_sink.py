@@ -12,7 +12,8 @@ import pytest
 
 from monitor.connect.recording.sink import RecordingSink
 from monitor.errors import ConfigError, SinkError
-from monitor.types import Alert, Partition, Result, Score, Sink
+from monitor.protocols import Sink
+from monitor.types import Alert, Partition, Result, Score
 
 P = Partition("plant", 2)
 SCORES = [

@@ -154,7 +154,7 @@ def silent_for_ever(patch: pytest.MonkeyPatch) -> None:
             [a for a in self.alerts if a.partition not in marks],
             [r for r in self.rejected if r.record.partition not in marks],
             [n for n in self.notices if n.partition not in marks],
-            self.offsets,
+            offsets=self.offsets,
         )
 
     patch.setattr(Custody, "move", move)

@@ -15,8 +15,9 @@ from structlog.testing import capture_logs
 from monitor.connect.sinks import AtLeastOnce, JsonLinesSink, LogSink
 from monitor.connections import JsonLines
 from monitor.errors import SinkError, SourceError
+from monitor.protocols import Owner
 from monitor.testing import check_sink, example_result
-from monitor.types import Notice, Owner, Partition, Record, Rejected, Result
+from monitor.types import Notice, Partition, Record, Rejected, Result
 
 HERE = Partition("plant", 1)
 

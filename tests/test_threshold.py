@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from monitor.alerting import AlertConfig, ThresholdConfig
 from monitor.errors import ModelError, StateError
+from monitor.protocols import Stateful
 from monitor.stream.alarm import Alarm
 from monitor.stream.threshold import RollingThreshold
-from monitor.types import Array, State, Stateful
+from monitor.types import Array, State
 
 ONE = np.zeros(1, np.int64)
 FLOOR = 1e-30

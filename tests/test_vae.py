@@ -18,8 +18,9 @@ from monitor.detect.deep.elbo import Elbo, codes, divergence, quasi_random
 from monitor.detect.deep.training import Examples, Training, seeded
 from monitor.detect.deep.vae import VariationalAutoencoder
 from monitor.errors import ConfigError, ModelError
+from monitor.protocols import Explainer, Trainable
 from monitor.testing import anomalous_examples, check_detector, normal_examples
-from monitor.types import Array, Explainer, Trainable
+from monitor.types import Array
 from tests.broken_signals import (
     SHAPE,
     found,

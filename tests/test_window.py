@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.errors import StateError
-from monitor.settings import EventTime, WindowConfig
+from monitor.settings import EventTime
 from monitor.stream.window import SAMPLES, Windower
 from monitor.types import Samples
+from monitor.windowing import WindowConfig
 from tests.core.builders import window
 from tests.core.plain_window import Cut, PlainWindower, policies, pushes
 from tests.core.plain_window import settings as window_settings

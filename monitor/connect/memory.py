@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from monitor.errors import SourceError
-from monitor.types import Owner, Partition, Record
+from monitor.protocols import Owner
+from monitor.types import Partition, Record
 
 
 @dataclass
@@ -122,7 +123,7 @@ class MemorySource:
         return records
 
     def rewind(self, partitions: Sequence[Partition]) -> None:
-        """See `monitor.types.Source`."""
+        """See `monitor.protocols.Source`."""
         self._rewound.update(p for p in partitions if p in self.position)
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:

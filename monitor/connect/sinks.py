@@ -20,7 +20,8 @@ from monitor.connect.messages import (
 )
 from monitor.connections import JsonLines
 from monitor.errors import SinkError
-from monitor.types import Alert, Clock, Partition, Rejected, Result, Sink, Source
+from monitor.protocols import Sink, Source
+from monitor.types import Alert, Clock, Partition, Rejected, Result
 
 
 class AtLeastOnce:
@@ -173,7 +174,7 @@ class JsonLinesSink:
         yield from map(notice_message, result.notices)
 
     def flush(self) -> None:
-        """See `monitor.types.Sink`."""
+        """See `monitor.protocols.Sink`."""
         self._write(then=os.fsync)
 
     def close(self) -> None:

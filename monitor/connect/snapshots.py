@@ -54,7 +54,7 @@ class DirectorySnapshots:
             raise _refused(folder, error) from error
 
     def offsets(self, partition: Partition) -> Sequence[int]:
-        """See `monitor.types.Snapshots`; StateError where the folder cannot be read."""
+        """See `monitor.protocols.Snapshots`; StateError where the folder cannot be read."""
         folder = self._folder(partition)
         try:
             return [int(path.stem) for path in _generations(folder) if path not in self._aside]
@@ -62,7 +62,7 @@ class DirectorySnapshots:
             raise _refused(folder, error) from error
 
     def load(self, partition: Partition, offset: int) -> State:
-        """See `monitor.types.Snapshots`."""
+        """See `monitor.protocols.Snapshots`."""
         path = self._folder(partition) / f"{offset:020d}.snapshot"
         try:
             return _read(path)

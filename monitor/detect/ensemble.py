@@ -24,7 +24,8 @@ from monitor.detect.member import Member, checked_row
 from monitor.detect.seeded_faults import found_by, seeded_faults
 from monitor.errors import ConfigError, ModelError
 from monitor.features import seen
-from monitor.types import Array, Explainer, State
+from monitor.protocols import Explainer
+from monitor.types import Array, State
 
 FUSIONS = ("ratio", "log_p", "cauchy")
 TRIM = 0.02  # windows overlap: 5 % of them may be one episode, and a normal one

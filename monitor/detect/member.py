@@ -11,8 +11,9 @@ from monitor.arrays import put_under, under
 from monitor.detect import build, detector_class, learns_online, view_of
 from monitor.errors import ConfigError, ModelError
 from monitor.features import seen, seen_shape
+from monitor.protocols import Trainable
 from monitor.tail import fit_tail, log_survival
-from monitor.types import Array, State, Trainable
+from monitor.types import Array, State
 
 _KNOTS = 256
 _TAIL = 0.1

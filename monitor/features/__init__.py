@@ -29,8 +29,9 @@ def _itself(x: Array) -> Array:
     return x
 
 
+WHOLE = "window"
 VIEWS = {
-    "window": View(_itself, lambda samples: samples),
+    WHOLE: View(_itself, lambda samples: samples),
     "shape": View(shape, lambda samples: samples),
     "mean": View(mean, lambda _: 1),
     "means": View(means, lambda _: 3),

@@ -26,6 +26,13 @@ def fit_scaling(x: Array) -> Array:
     return np.stack([centre, scale]).astype(np.float32)
 
 
+def frame_scaling(channels: int) -> Array:
+    """The same for every camera, `(2, C)`: pixels of 0 to 255 become about -1 to 1, as the nets
+    that were trained on photographs want them; the light of a scene is part of what is seen.
+    """
+    return np.repeat(np.array([[127.0], [128.0]], np.float32), channels, axis=1)
+
+
 @compiled
 def scale(x: Array, constants: Array) -> Array:
     """Subtract the centre, divide by the scale: `(N, C, T), (N, 2, C) -> (N, C, T)`.

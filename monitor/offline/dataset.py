@@ -15,6 +15,7 @@ from monitor.connect.recording.player import chunks
 from monitor.connect.recording.reading import SUFFIXES, Recording, read_recordings
 from monitor.connect.recording.table import DELIMITERS
 from monitor.errors import ConfigError
+from monitor.features.front import front
 from monitor.offline.labels import Truth, truth_in
 from monitor.settings import Config, StreamConfig
 from monitor.stream.window import Windower
@@ -94,7 +95,7 @@ def _windows(recordings: Sequence[Recording], stream: StreamConfig) -> SensorWin
         tuple(stretch for truth in truths for stretch in truth.unknown),
     )
     ends = cut.starts + window.samples / window.rate
-    return SensorWindows(cut.data, ends, whole.of_windows(cut.starts, window))
+    return SensorWindows(front(window)(cut.data), ends, whole.of_windows(cut.starts, window))
 
 
 def _files(paths: Iterable[Path]) -> list[Path]:

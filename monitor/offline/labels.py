@@ -19,7 +19,7 @@ from monitor.connect.recording.reading import Recording
 from monitor.connect.recording.table import check_distinct
 from monitor.connect.recording.times import time_of, told_columns
 from monitor.errors import ConfigError
-from monitor.settings import WindowConfig
+from monitor.windowing import Window
 
 COLUMNS = ("sensor", "start", "end")
 
@@ -40,7 +40,7 @@ class Truth:
     events: tuple[Event, ...] = ()
     unknown: tuple[tuple[float, float], ...] = ()
 
-    def of_windows(self, starts: NDArray[np.float64], window: WindowConfig) -> NDArray[np.int8]:
+    def of_windows(self, starts: NDArray[np.float64], window: Window) -> NDArray[np.int8]:
         """`(N,) -> (N,)`: 1 where any sample of the window lies in an event, else -1 where any
         lies in an unknown stretch, else 0.
         """
@@ -144,7 +144,7 @@ def quoted(names: Iterable[str]) -> str:
 
 
 def _touched(
-    first: NDArray[np.float64], start: float, end: float, window: WindowConfig
+    first: NDArray[np.float64], start: float, end: float, window: Window
 ) -> NDArray[np.bool_]:
     """Which windows, by their first sample's place, share a sample with a stretch of time; one
     without a duration has one sample.

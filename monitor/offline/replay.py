@@ -24,10 +24,11 @@ from monitor.connect.sinks import AtLeastOnce
 from monitor.errors import ConfigError
 from monitor.offline.dataset import Recorded, read_recorded
 from monitor.offline.figures import write_figures
+from monitor.protocols import Sink
 from monitor.runner import Pace, Runner
 from monitor.settings import Config
 from monitor.stream.rehearse import rehearse
-from monitor.types import Record, Result, Sink
+from monitor.types import Record, Result
 from monitor.wiring import ForgetfulSnapshots, build_middle
 
 PARTITIONS = 1  # all sensors in one: then a round judges many at once

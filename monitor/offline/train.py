@@ -21,7 +21,8 @@ from monitor.offline.figures import write_figures
 from monitor.offline.labels import quoted
 from monitor.recipe import Recipe
 from monitor.recipe import train as train_model
-from monitor.settings import Config, Use, WindowConfig
+from monitor.settings import Config, Use
+from monitor.windowing import Window
 
 QUANTILES = (0.5, 0.95, 0.99, 1.0)
 
@@ -48,7 +49,7 @@ class Job:
     """One model to train, and every place of the configuration that uses it."""
 
     use: Use
-    window: WindowConfig
+    window: Window
     places: list[tuple[str, int]] = field(default_factory=list)  # stream, rule
     aliases: list[str] = field(default_factory=list)
 
@@ -127,7 +128,7 @@ def _check_online(place: str, wanted: Reference) -> None:
         )
 
 
-def _check_same(job: Job, use: Use, window: WindowConfig, stream: str) -> None:
+def _check_same(job: Job, use: Use, window: Window, stream: str) -> None:
     if use.params != job.use.params:
         raise ConfigError(
             f"{job.name} is used with params {job.use.params} and with {use.params}; one model "
@@ -141,8 +142,10 @@ def _check_same(job: Job, use: Use, window: WindowConfig, stream: str) -> None:
         )
 
 
-def _examples(window: WindowConfig) -> str:
-    return f"{', '.join(window.channels)} with {window.samples} samples at {window.rate:g} Hz"
+def _examples(window: Window) -> str:
+    channels, samples = window.model_channels, window.model_shape[1]
+    front = f", {window.front}" if window.front else ""
+    return f"{', '.join(channels)} with {samples} samples at {window.rate:g} Hz{front}"
 
 
 def _windows_for(
@@ -211,10 +214,11 @@ def recipe_of(job: Job) -> Recipe:
     return Recipe(
         detector=wanted.detector,
         name=wanted.model,
-        shape=window.shape,
-        channels=tuple(window.channels),
+        shape=window.model_shape,
+        channels=window.model_channels,
         rate=window.rate,
         params=job.use.params,
+        front=window.front,
         gap=gap,
     )
 

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from monitor.errors import StateError
 from monitor.features.scaling import fit_scaling
+from monitor.protocols import Scorer
 from monitor.stream.columns import Column, Columns
-from monitor.types import Array, Scorer, Slots, State
+from monitor.types import Array, Slots, State
 
 
 class Constants:

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from monitor.compiled import compiled, inlined
 from monitor.errors import StateError
 from monitor.guarding import EVERY, GUARDS, OF_WINDOWS, GuardConfig
-from monitor.settings import WindowConfig
 from monitor.stream.columns import TIMES, Column, Columns
 from monitor.types import Array, Rule, Slots, State
+from monitor.windowing import Window
 
 Times = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -58,7 +58,7 @@ class Guards:
     window without a missing sample.
     """
 
-    def __init__(self, settings: GuardConfig, window: WindowConfig, clear: int) -> None:
+    def __init__(self, settings: GuardConfig, window: Window, clear: int) -> None:
         self.settings = settings
         channels = window.channels
         spans = [_of(settings.range, name, (-np.inf, np.inf)) for name in channels]

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from monitor.alerting import ThresholdConfig, within_budget
 from monitor.arrays import fingerprint, put_under, under
 from monitor.errors import ModelError, StateError
+from monitor.features.front import Front, front
+from monitor.protocols import Online, Scorer, Stateful
 from monitor.settings import StreamConfig
 from monitor.stream.alarm import Alarm
 from monitor.stream.constants import Constants
@@ -27,7 +29,7 @@ from monitor.stream.sensors import SensorTable
 from monitor.stream.silence import Silence
 from monitor.stream.threshold import RollingThreshold
 from monitor.stream.window import Windower
-from monitor.types import Labels, Online, Partition, Scorer, Slots, State, Stateful
+from monitor.types import Labels, Partition, Slots, State
 from monitor.view import LaneView
 
 Number = TypeVar("Number", np.float32, np.float64)
@@ -70,6 +72,11 @@ class LaneSpec:
         window, count = self.settings.window, len(self.scorers) + len(self.online)
         hop = window.hop_samples / window.rate
         return within_budget(self.settings.threshold, self.settings.alert, hop, count)
+
+    @cached_property
+    def front(self) -> Front:
+        """What makes the models' input of the windows that are cut."""
+        return front(self.settings.window)
 
     @cached_property
     def rate(self) -> float:
@@ -126,7 +133,7 @@ class LaneState:
         self.silence = Silence(settings.alert.silence)
         self.guards = Guards(settings.guards, settings.window, settings.alert.clear.n)
         self.alarm = Alarm(settings.alert)
-        self.constants = Constants(spec.scorers, len(settings.window.channels), warm_up)
+        self.constants = Constants(spec.scorers, len(settings.window.model_channels), warm_up)
         self.online = [online.make() for online in spec.online]
         calibrations = [*(s.calibration for s in spec.scorers), *(None for _ in spec.online)]
         self.fusion = Fusion(settings.alert, spec.detectors, spec.rate)

@@ -80,7 +80,7 @@ class PartitionState:
         place = self._places.get((stream.name, samples.sensor))
         lane = self._lane_of(stream, samples.sensor) if place is None else place[0]
         size = samples.data.shape[1]
-        last = size if samples.whole else size - 1
+        last = stream.settings.window.samples if samples.whole else size - 1
         time = samples.start + last / stream.settings.window.rate
         policy = stream.settings.event_time
         stamp = record.time if record.time > 0 else self.stamped

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from monitor.errors import DecodeError
+from monitor.protocols import Scorer
 from monitor.stream.alarm import NOTHING, RAISED, RESOLVED
 from monitor.stream.codec import Codec
 from monitor.stream.event_time import DETAILS, Skewed, told_skew
@@ -34,19 +35,9 @@ from monitor.stream.tell import (
     tell_silence,
     tell_windows,
 )
+from monitor.stream.why import Why, tell_evidence
 from monitor.stream.window import SAMPLES, Windows
-from monitor.types import (
-    Alert,
-    Array,
-    Notice,
-    Partition,
-    Record,
-    Rejected,
-    Result,
-    Scorer,
-    Slots,
-    State,
-)
+from monitor.types import Alert, Array, Notice, Partition, Record, Rejected, Result, Slots, State
 from monitor.view import LaneView
 
 
@@ -56,6 +47,7 @@ class Batch(NamedTuple):
     told: Told
     lane: LaneState
     windows: Windows
+    data: Array  # what the models are given of the windows
     offsets: list[int]
     trained: Array
 
@@ -213,7 +205,8 @@ class Pipeline:
             if len(windows.slots):
                 completed = [inbox.offset[places[i]] for i in windows.pushed.tolist()]
                 trained = np.full((len(completed), len(lane.spec.scorers)), np.nan, np.float32)
-                found.append(Batch(told, lane, windows, completed, trained))
+                data = lane.spec.front(windows.data)
+                found.append(Batch(told, lane, windows, data, completed, trained))
         self._tell_skewed(inbox.skewed, told)
         return found
 
@@ -255,7 +248,7 @@ class Pipeline:
         """Each model once, over the windows of all lanes and partitions that use it."""
         work: dict[int, tuple[Scorer, list[Part]]] = {}
         for batch in batches:
-            ready = batch.lane.constants.learn(batch.windows.slots, batch.windows.data)
+            ready = batch.lane.constants.learn(batch.windows.slots, batch.data)
             places = np.flatnonzero(ready)
             if not len(places):
                 continue
@@ -270,13 +263,13 @@ class Pipeline:
         ends = windows.starts + length
         changes, teaches = lane.guards.look(windows.slots, windows.data, ends)
         tell_guards(lane, changes, batch.offsets, batch.told)
-        judged = judge(lane, windows.slots, windows.data, batch.trained, ends, teaches)
-        shares = {
-            row: _shares(lane, windows, row, judged.values[row])
-            for row in np.flatnonzero((judged.code != NOTHING) & (judged.code != RESOLVED)).tolist()
-        }
+        judged = judge(lane, windows.slots, batch.data, batch.trained, ends, teaches)
+        why = Why(lane, windows.slots, batch.data)
+        grave = np.flatnonzero((judged.code != NOTHING) & (judged.code != RESOLVED)).tolist()
+        shares = {row: why.shares(row, judged.values[row]) for row in grave}
         found = Found(batch.offsets, windows.slots, ends.tolist(), judged, shares)
         tell_windows(lane, found, batch.told)
+        tell_evidence(why, found, grave, batch.told)
         self._count_judged(lane, found)
 
     def _count_judged(self, lane: LaneState, found: Found) -> None:
@@ -303,6 +296,7 @@ class Pipeline:
             alerts=alerts,
             rejected=[rejected for part in ordered for rejected in part.rejected],
             notices=[notice for part in ordered for notice in part.notices],
+            evidence=[evidence for part in ordered for evidence in part.evidence],
             offsets={p: self.partitions[p].next_offset for p in told},
         )
 
@@ -316,7 +310,7 @@ class Pipeline:
 
 def _score_with(scorer: Scorer, parts: Sequence[Part]) -> None:
     """One call for all parts, then each gets its scores back."""
-    data = [batch.windows.data[places] for batch, _, places in parts]
+    data = [batch.data[places] for batch, _, places in parts]
     constants = [
         batch.lane.constants.of(batch.windows.slots[places], m) for batch, m, places in parts
     ]
@@ -325,14 +319,3 @@ def _score_with(scorer: Scorer, parts: Sequence[Part]) -> None:
     for batch, m, places in parts:
         batch.trained[places, m] = scores[at : at + len(places)]
         at += len(places)
-
-
-def _shares(lane: LaneState, windows: Windows, row: int, values: Array) -> dict[str, float]:
-    """Each channel's share, by the model that is surest among those that can say."""
-    slots, data = windows.slots[row : row + 1], windows.data[row : row + 1]
-    for m in np.argsort(-values[: len(lane.spec.scorers)]).tolist():
-        found = lane.spec.scorers[m].contributions(data, lane.constants.of(slots, m))[0]
-        if found.sum() > 0:
-            channels = lane.spec.settings.window.channels
-            return dict(zip(channels, np.round(found, 6).tolist(), strict=True))
-    return {}

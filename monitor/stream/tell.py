@@ -14,7 +14,18 @@ from monitor.stream.judge import Judged
 from monitor.stream.lane import LaneState
 from monitor.stream.leaving import Leaving
 from monitor.stream.silence import Change
-from monitor.types import Alert, Array, Notice, Partition, Rejected, Rule, Score, Severity, Slots
+from monitor.types import (
+    Alert,
+    Array,
+    Evidence,
+    Notice,
+    Partition,
+    Rejected,
+    Rule,
+    Score,
+    Severity,
+    Slots,
+)
 
 SILENCE_SEVERITY: Severity = "warning"
 NAMED = 3
@@ -29,6 +40,7 @@ class Told:
     alerts: list[Alert] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
+    evidence: list[Evidence] = field(default_factory=list)
 
     def in_order(self) -> Told:
         """By offset; what one message caused keeps its order."""
@@ -36,6 +48,7 @@ class Told:
         self.alerts.sort(key=lambda alert: alert.offset)
         self.rejected.sort(key=lambda rejected: rejected.record.offset)
         self.notices.sort(key=lambda notice: notice.offset)
+        self.evidence.sort(key=lambda evidence: evidence.offset)
         return self
 
 

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from monitor.compiled import compiled
 from monitor.errors import StateError
-from monitor.settings import EventTime, WindowConfig
+from monitor.settings import EventTime
 from monitor.stream import grid
 from monitor.stream.columns import Column, Columns
 from monitor.types import Array, Samples, Slots, State
+from monitor.windowing import Window
 
 SAMPLES = ("accepted", "late", "duplicate", "out_of_order")
 OUTCOMES = (*SAMPLES, "reordered", "incomplete", "gaps", "missing")
@@ -45,7 +46,7 @@ class Windower:
     are filled, and a window with a longer one is dropped. Everything is counted, in samples.
     """
 
-    def __init__(self, settings: WindowConfig, event_time: EventTime | None = None) -> None:
+    def __init__(self, settings: Window, event_time: EventTime | None = None) -> None:
         policy = event_time or EventTime()
         self.settings = settings
         self.counts: Counter[str] = Counter()
@@ -63,7 +64,7 @@ class Windower:
         )
         self._letters = [o for o in SAMPLES[1:] if getattr(policy, o) == "dead_letter"]
         capacity = length + lateness + 1
-        whole = settings.input == "windows"
+        whole = settings.whole
         ring = (channels, 1 if whole else capacity)
         self._room = max(64, 2 * grid.most_per_column(self._grid, capacity))
         nothing = int(grid.NOTHING)
@@ -84,7 +85,7 @@ class Windower:
         if not samples:
             return self._nothing()
         self._rows.reach(max(slots) + 1)
-        if self.settings.input == "windows":
+        if self.settings.whole:
             return self._pass(np.asarray(slots, np.int64), samples)
         counts = np.zeros((len(samples), len(OUTCOMES)), np.int64)
         parts = list(self._cut(np.asarray(slots, np.int64), samples, counts))

@@ -6,7 +6,8 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from monitor.types import Alert, Notice, Partition, Record, Result, Score, Sink, Source
+from monitor.protocols import Sink, Source
+from monitor.types import Alert, Notice, Partition, Record, Result, Score
 
 Seen = list[tuple[Partition, int]]
 
@@ -243,4 +244,4 @@ def example_result(identity: str) -> Result:
     score = Score(
         here, 7, "vibration", "pump-ä", "conv_ae", 1_700_000_001.0, math.nan, math.inf, {}
     )
-    return Result([score], [alert], [], [], {here: 8})
+    return Result([score], [alert], offsets={here: 8})

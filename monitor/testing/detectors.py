@@ -7,8 +7,9 @@ from collections.abc import Callable
 import numpy as np
 
 from monitor.errors import ModelError, StateError
+from monitor.protocols import Detector, Explainer, Online, Stateful, Trainable
 from monitor.testing.states import copied_state, same_state
-from monitor.types import Array, Detector, Explainer, Online, Slots, State, Stateful, Trainable
+from monitor.types import Array, Slots, State
 
 ROUNDS = 200
 _TOLERANCE = 1e-4

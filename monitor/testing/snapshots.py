@@ -7,8 +7,9 @@ from collections.abc import Callable
 import numpy as np
 
 from monitor.errors import StateError
+from monitor.protocols import Snapshots
 from monitor.testing.states import same_state
-from monitor.types import Partition, Snapshots, State
+from monitor.types import Partition, State
 
 HERE, THERE = Partition("plant.vibration", 0), Partition("plant.vibration", 1)
 

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.types import State, Stateful
+from monitor.protocols import Stateful
+from monitor.types import State
 
 
 def same_state(a: State, b: State) -> bool:

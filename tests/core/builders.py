@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from monitor.settings import StreamConfig, WindowConfig
+from monitor.protocols import Online, Scorer
+from monitor.settings import StreamConfig
 from monitor.stream.codec import encode_float32, make_codec
 from monitor.stream.lane import LaneSpec, OnlineSpec
 from monitor.stream.partition import Stream
 from monitor.stream.pipeline import Pipeline
-from monitor.types import Array, Online, Partition, Record, Result, Samples, Scorer
+from monitor.types import Array, Partition, Record, Result, Samples
+from monitor.windowing import WindowConfig
 from tests.core.detectors import Energy, Level
 
 HERE = Partition("plant", 0)

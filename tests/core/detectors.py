@@ -46,6 +46,9 @@ class Energy:
         total = squares.sum(axis=1, keepdims=True)
         return np.asarray(squares / np.where(total > 0, total, 1), np.float32)
 
+    def heat_maps(self, x: Array, constants: Array) -> Array | None:
+        return None
+
 
 class Level:
     """An online detector: how far the root mean square of a window is from what was learned.

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from hypothesis import strategies as st
 
-from monitor.settings import EventTime, WindowConfig
+from monitor.settings import EventTime
 from monitor.types import Array, Samples
+from monitor.windowing import WindowConfig
 from tests.core.builders import window
 
 Cut = tuple[int, float, Array]

@@ -20,13 +20,14 @@ from monitor.detect.online.online_iforest import OnlineIsolationForest
 from monitor.errors import DecodeError
 from monitor.features.statistics import STATISTICS
 from monitor.model import Model
+from monitor.protocols import Scorer
 from monitor.recipe import Recipe, train
 from monitor.settings import StreamConfig
 from monitor.stream.codec import Codec, encode_float32, make_codec
 from monitor.stream.lane import LaneSpec, OnlineSpec
 from monitor.stream.partition import Stream
 from monitor.stream.pipeline import Pipeline
-from monitor.types import Partition, Record, Result, Samples, Score, Scorer
+from monitor.types import Partition, Record, Result, Samples, Score
 from tests.fuzz.documents import as_json, as_msgpack
 from tests.fuzz.draws import Draws
 from tests.fuzz.messages import NOW, TREES, WORDS, around, message, record_of

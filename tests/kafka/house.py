@@ -11,8 +11,9 @@ from kafka import KafkaConsumer, TopicPartition
 from monitor.connect.kafka.source import KafkaSource
 from monitor.connect.kafka.transaction import ExactlyOnce
 from monitor.connections import Kafka, KafkaTopics
+from monitor.protocols import Sink
 from monitor.testing import Member
-from monitor.types import Record, Rejected, Sink
+from monitor.types import Record, Rejected
 from tests.kafka.conftest import Topic
 
 TIMEOUT = 10.0

@@ -25,10 +25,11 @@ from monitor.connect.kafka.snapshots import TopicSnapshots
 from monitor.connect.snapshots import DirectorySnapshots
 from monitor.connections import Kafka
 from monitor.custody import Custody
+from monitor.protocols import Snapshots
 from monitor.settings import Config
 from monitor.stream.codec import encode_float32
 from monitor.stream.rehearse import rehearse
-from monitor.types import Partition, Record, Samples, Snapshots
+from monitor.types import Partition, Record, Samples
 from monitor.wiring import build_middle
 from tests.kafka.processes import write_config
 from tests.soak import setting

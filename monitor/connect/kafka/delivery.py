@@ -84,7 +84,7 @@ class KafkaSink:
             self._failed[message.topic].append((message, error))
 
     def flush(self) -> None:
-        """See `monitor.types.Sink`."""
+        """See `monitor.protocols.Sink`."""
         for failed in self._failed.values():
             for message, _ in [failed.popleft() for _ in range(len(failed))]:
                 self._send(message)

@@ -53,7 +53,7 @@ class TopicSnapshots:
         self._index.refresh()
 
     def save(self, partition: Partition, offset: int, state: State) -> None:
-        """See `monitor.types.Snapshots`; returns when all replicas have it."""
+        """See `monitor.protocols.Snapshots`; returns when all replicas have it."""
         if partition not in self._claims:
             self._claim(partition)
         body = lz4.frame.compress(to_bytes(state))
@@ -70,13 +70,13 @@ class TopicSnapshots:
         self._remove(self._superseded(partition, offset))
 
     def offsets(self, partition: Partition) -> Sequence[int]:
-        """See `monitor.types.Snapshots`."""
+        """See `monitor.protocols.Snapshots`."""
         self._claims[partition] = self._index.refresh()
         usable = [each.offset for each in self._index.of(partition) if self._nameable(each)]
         return list(dict.fromkeys(usable))
 
     def load(self, partition: Partition, offset: int) -> State:
-        """See `monitor.types.Snapshots`."""
+        """See `monitor.protocols.Snapshots`."""
         for found in self._index.of(partition):
             if found.offset == offset and self._nameable(found):
                 try:

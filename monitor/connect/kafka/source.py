@@ -27,7 +27,8 @@ from monitor.connect.kafka.places import Place, Places
 from monitor.connect.kafka.reach import reach
 from monitor.connections import Kafka
 from monitor.errors import SourceError
-from monitor.types import Owner, Partition, Record
+from monitor.protocols import Owner
+from monitor.types import Partition, Record
 
 log = structlog.get_logger()
 
@@ -77,7 +78,7 @@ class KafkaSource:
         subscribe(self._consumer, self._attendant, self._topics)
 
     def poll(self, timeout: float, most: int | None = None) -> list[Record]:
-        """See `monitor.types.Source`; SourceError where the broker refuses to be read."""
+        """See `monitor.protocols.Source`; SourceError where the broker refuses to be read."""
         consumer, attendant = self._open()
         if attendant.failed:
             raise SourceError("a hand-over of partitions has failed; close this source")
@@ -95,7 +96,7 @@ class KafkaSource:
         return self._taken(batches, void | self._rewound, most)
 
     def rewind(self, partitions: Sequence[Partition]) -> None:
-        """See `monitor.types.Source`; what is not held any more is passed over."""
+        """See `monitor.protocols.Source`; what is not held any more is passed over."""
         self._rewound.update(self._held.intersection(partitions))
 
     def _batches(self, done: Future[Batches], timeout: float) -> Batches:
@@ -180,7 +181,7 @@ class KafkaSource:
         return self._places.stamped(offsets)
 
     def lag(self) -> dict[Partition, int]:
-        """See `monitor.types.Source`; needs no request.
+        """See `monitor.protocols.Source`; needs no request.
 
         While the group is changing nothing is known to be at the high-water mark.
         """

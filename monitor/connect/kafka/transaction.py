@@ -14,7 +14,8 @@ from monitor.connect.kafka.reach import PATIENCE, reach
 from monitor.connect.kafka.transactor import Transactor
 from monitor.connections import Kafka, KafkaTopics
 from monitor.errors import AbortedError, ConfigError, SinkError, SourceError
-from monitor.types import Partition, Result, Sink
+from monitor.protocols import Sink
+from monitor.types import Partition, Result
 
 Membership = Callable[[], ConsumerGroupMetadata]
 Stamped = Callable[[Mapping[Partition, int]], Mapping[TopicPartition, OffsetAndMetadata]]
@@ -40,7 +41,7 @@ _FINAL = (
 
 
 class ExactlyOnce:
-    """A `monitor.types.Delivery`: alerts, scores, dead letters and the group's offsets become
+    """A `monitor.protocols.Delivery`: alerts, scores, dead letters and the group's offsets become
     visible together or not at all.
 
     A transaction begins with the first message and ends with `commit`. The broker refuses it from a

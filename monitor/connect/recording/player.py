@@ -12,9 +12,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from monitor.connect.recording.reading import Recording
-from monitor.settings import Format, StreamConfig, WindowConfig
+from monitor.settings import Format, StreamConfig
 from monitor.stream.codec import encode_float32
 from monitor.types import Partition, Record, Samples
+from monitor.windowing import Window
 
 
 def as_recorded(stream: StreamConfig) -> StreamConfig:
@@ -47,7 +48,7 @@ def records(
 
 
 def chunks(
-    recordings: Sequence[Recording], window: WindowConfig, seconds: float = 1.0
+    recordings: Sequence[Recording], window: Window, seconds: float = 1.0
 ) -> Iterator[Samples]:
     """Runs of at most `seconds` of each sensor, or whole windows where the stream wants these.
 
@@ -62,7 +63,7 @@ def end_of(samples: Samples, rate: float) -> float:
     return samples.start + float(samples.data.shape[1]) / rate
 
 
-def _cut(recording: Recording, window: WindowConfig, seconds: float) -> Iterator[Samples]:
+def _cut(recording: Recording, window: Window, seconds: float) -> Iterator[Samples]:
     whole = window.input == "windows"
     size = window.samples if whole else max(1, round(seconds * window.rate))
     step = window.hop_samples if whole else size

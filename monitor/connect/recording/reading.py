@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from monitor.connect.recording.table import Table, read_table
 from monitor.errors import ConfigError
-from monitor.settings import StreamConfig, WindowConfig
+from monitor.settings import StreamConfig
 from monitor.types import Array
+from monitor.windowing import Window
 
 SUFFIXES = (".csv", ".npy", ".parquet")
 RATE_TOLERANCE = 0.2
@@ -95,7 +96,7 @@ def _names(files: Sequence[Path]) -> list[str]:
     raise ConfigError(f"{twice}: two recordings differ only in their ending; name one of them")
 
 
-def _check_time(recording: Recording, window: WindowConfig) -> None:
+def _check_time(recording: Recording, window: Window) -> None:
     """Time must rise, at about the rate of the stream."""
     steps = np.diff(recording.time)
     if len(steps) and not np.all(steps > 0):

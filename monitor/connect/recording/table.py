@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from monitor.connect.recording.times import time_of, told_columns
 from monitor.errors import ConfigError, DecodeError
-from monitor.settings import WindowConfig
 from monitor.stream.codec.naming import checked
 from monitor.types import Array
+from monitor.windowing import Window
 
 LABELS = ("anomaly", "label")
 SENSOR = "sensor"
@@ -59,7 +59,7 @@ class Table:
             yield name, Table(self.time[rows], data, self.channels, labels)
 
 
-def read_table(path: Path, window: WindowConfig, time_column: str | None = None) -> Table:
+def read_table(path: Path, window: Window, time_column: str | None = None) -> Table:
     """Read one file by its ending. Raises ConfigError for whatever cannot be used."""
     if path.suffix.lower() == ".npy":
         with _told(path):
@@ -115,7 +115,7 @@ def _parquet(path: Path) -> pd.DataFrame:
     return frame
 
 
-def _array(path: Path, window: WindowConfig) -> Table:
+def _array(path: Path, window: Window) -> Table:
     """`(C, n)` or `(n, C)`, or `(n,)` of one channel; time starts at 0 and runs at the rate."""
     # Not read but mapped: what a damaged head claims takes no memory. Nor is an archive opened.
     data: NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
@@ -134,7 +134,7 @@ def _array(path: Path, window: WindowConfig) -> Table:
     return Table(time, _float32(data), tuple(window.channels))
 
 
-def _table(path: Path, frame: pd.DataFrame, window: WindowConfig, time_column: str | None) -> Table:
+def _table(path: Path, frame: pd.DataFrame, window: Window, time_column: str | None) -> Table:
     channels = tuple(window.channels)
     offered = [str(name) for name in frame.columns if str(name).lower() not in LABELS]
     if missing := [name for name in channels if name not in offered]:

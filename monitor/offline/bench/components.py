@@ -27,8 +27,9 @@ from monitor.offline.bench.measure import (
 from monitor.offline.bench.naive import QUANTILE, REMEMBERED, HalfSpace, eager
 from monitor.offline.bench.ours import FOREST_PARAMS, Ours
 from monitor.offline.bench.workload import STREAM, Workload
+from monitor.protocols import Scorer
 from monitor.stream.threshold import RollingThreshold
-from monitor.types import Array, Scorer, Slots
+from monitor.types import Array, Slots
 
 PART = 0.2
 

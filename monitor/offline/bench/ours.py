@@ -15,11 +15,12 @@ from monitor.features.statistics import statistics
 from monitor.offline.bench.measure import Work
 from monitor.offline.bench.naive import QUANTILE, REMEMBERED
 from monitor.offline.bench.workload import LENGTH, PARTITION, RATE, STREAM, Workload
+from monitor.protocols import Owner
 from monitor.runner import Pace, Runner
 from monitor.serve.metrics import Exposition
 from monitor.settings import Config
 from monitor.stream.lane import LaneState
-from monitor.types import Owner, Partition, Record, Result
+from monitor.types import Partition, Record, Result
 from monitor.wiring import ForgetfulSnapshots, build_middle
 
 NAME = "bench"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from monitor.errors import ConfigError, DecodeError
-from monitor.settings import Limits, WindowConfig
+from monitor.settings import Limits
 from monitor.types import Array, Samples
+from monitor.windowing import Window
 
 MAX_CHANNELS = 1024
 END_OF_TIME = 253_402_300_800.0
@@ -37,10 +38,10 @@ def _refuse_time(time: float) -> None:
 class Shaper:
     """Checks decoded samples against a stream's window and puts them into `Samples`."""
 
-    def __init__(self, window: WindowConfig, limits: Limits) -> None:
+    def __init__(self, window: Window, limits: Limits) -> None:
         self.channels = tuple(window.channels)
         self._count = len(window.channels)
-        self.whole = window.input == "windows"
+        self.whole = window.whole
         self.shape = window.shape
         self._most = limits.samples
         if self._count > MAX_CHANNELS:
