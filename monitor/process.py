@@ -10,6 +10,7 @@ from types import FrameType
 
 import structlog
 
+from monitor.allocator import give_back
 from monitor.connect.kafka.reach import reach
 from monitor.detect import check_exported
 from monitor.errors import ConfigError, SinkError, StateError
@@ -27,6 +28,7 @@ log = structlog.get_logger("monitor")
 
 def run(config: Config, port: int | None = None) -> None:
     """Until SIGTERM or Ctrl-C, or until recordings end. `port` overrides the configured one."""
+    give_back()
     check_exports(config)
     check_folder(config)
     runner = build_runner(config)

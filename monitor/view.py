@@ -67,8 +67,8 @@ class View:
     """What the process shows of itself: published by the loop about once a second, read by
     `serve/`.
 
-    `evidence` has the pictures of the latest alerts, the newest last. `counters` maps (metric, label
-    values...) to a running total, named as in docs/metrics.md.
+    `evidence` has the pictures of the latest alerts, the newest last. `counters` maps (metric,
+    label values...) to a running total, named as in docs/metrics.md.
     `failing` names what does not work just now (source, delivery, snapshots), with the reason.
     """
 

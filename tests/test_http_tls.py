@@ -36,7 +36,7 @@ def trusting(file: Path, own: Path | None = None, **versions: ssl.TLSVersion) ->
 
 def reached(url: str, context: ssl.SSLContext) -> bool:
     try:
-        return httpx.get(f"{url}/healthz", verify=context).status_code == 200
+        return httpx.get(f"{url}/healthz", verify=context, timeout=60).status_code == 200
     except httpx.TransportError:
         return False
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from monitor.connect.kafka.snapshots import TopicSnapshots
 from monitor.connect.kafka.source import KafkaSource
 from monitor.connect.kafka.transaction import ExactlyOnce
 from monitor.connections import Kafka, KafkaTopics
+from monitor.errors import SourceError
 from monitor.testing import Member, example_result
 from simulators.__main__ import app
 from tests.kafka.broker import Node
@@ -49,6 +51,15 @@ def settings(kafka: Section, group: str = "g") -> Kafka:
 def way(request: pytest.FixtureRequest, broker: Node, tmp_path: Path) -> Section:
     """Each of the ways in."""
     return way_in(request.param, broker, tmp_path)
+
+
+@contextmanager
+def what_passes() -> Iterator[None]:
+    """On busy cores a token may be late, its connection ended: then the loop commits again."""
+    try:
+        yield
+    except SourceError as error:
+        assert error.retriable
 
 
 def values(reader: Member, count: int) -> list[bytes]:
@@ -129,16 +140,16 @@ def test_a_connection_outlives_its_tokens(
     sink = KafkaSink(way, KafkaTopics(alerts=topic.name))
     reader = Member(KafkaSource(way, [topic.name])).start()
     until, sent = time.monotonic() + 10, 0
-    while time.monotonic() < until:  # the node ends connections whose token has expired
-        sink.emit(example_result(f"{sent}"))
-        sink.flush()
-        sent += 1
-        reader.step(0.1)
-        reader.commit()
-    while len(reader.seen) < sent:
-        reader.step()
-    reader.close()
-    sink.close()
+    with closing(sink), closing(reader):
+        while time.monotonic() < until:  # the node ends connections whose token has expired
+            sink.emit(example_result(f"{sent}"))
+            sink.flush()
+            sent += 1
+            reader.step(0.1)
+            with what_passes():
+                reader.commit()
+        while len(reader.seen) < sent:
+            reader.step()
     assert reader.seen == [(topic.partitions[0], offset) for offset in range(sent)]
     assert 3 <= len(issuing.asked) <= 12, "one token for all clients, and a new one in time"
 
