@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import typer
-from pydantic import BaseModel
+from pydantic import BaseModel, Tag
 
 from monitor.cli import app
 from monitor.config import load
@@ -62,10 +62,14 @@ def sections_of(model: type[BaseModel], path: str = "") -> dict[str, type[BaseMo
 
 
 def classes_in(annotation: Any, below: str = "") -> Iterator[tuple[type[BaseModel], str]]:
-    """The sections inside `X | None`, `list[X]` (`[]`) and `dict[str, X]` (`.NAME`)."""
+    """The sections inside `X | None`, `list[X]` (`[]`) and `dict[str, X]` (`.NAME`); of windows
+    there are kinds, those but the usual one with `(kind)`.
+    """
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation, below
         return
+    kinds = [m.tag for m in getattr(annotation, "__metadata__", ()) if isinstance(m, Tag)]
+    below += "".join(f" ({kind.strip('<>')})" for kind in kinds if kind != "<samples>")
     more = {list: "[]", dict: ".NAME"}.get(getattr(annotation, "__origin__", None) or str, "")
     for inner in getattr(annotation, "__args__", ()):
         yield from classes_in(inner, below + more)
@@ -85,7 +89,7 @@ def defaults_of(model: type[BaseModel]) -> dict[str, str | None]:
             found[key] = "required"
         elif default is None:
             found[key] = "none"
-        elif isinstance(default, BaseModel | list | dict):
+        elif isinstance(default, BaseModel | list | tuple | dict):
             found[key] = None
         else:
             found[key] = shown(default)
