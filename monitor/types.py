@@ -130,7 +130,8 @@ class Alert(NamedTuple):
 
 class Evidence(NamedTuple):
     """What an alert was raised for, as far as it is a picture: `example` is `(C, rows, columns)`,
-    a frame in 0 to 255 or a spectrogram in dB, `heat` `(rows, columns)` its anomaly by place.
+    a frame in 0 to 255 or a spectrogram in dB as `kind` says, `heat` `(rows, columns)` its anomaly
+    by place.
     """
 
     partition: Partition
@@ -142,6 +143,7 @@ class Evidence(NamedTuple):
     detector: str
     example: Array
     heat: Array
+    kind: Literal["frame", "sound"] = "frame"
 
 
 class Rejected(NamedTuple):

@@ -74,5 +74,6 @@ def tell_evidence(why: Why, found: Found, rows: Sequence[int], told: Told) -> No
                 detector=places[0],
                 example=why.picture(row),
                 heat=places[1],
+                kind="frame" if isinstance(lane.spec.settings.window, CameraConfig) else "sound",
             )
         )
