@@ -11,7 +11,8 @@ At severity 1, in units of a channel's usual spread (`Machine.scale`):
     imbalance        vibration at the shaft's speed grows by 1.6 within the first quarter (it is
                      about 1.2 in good order)
 
-Severity multiplies the size; `stuck` and `dropout` know none.
+Severity multiplies the size; `stuck` and `dropout` know none. What can be heard to go wrong is told
+in `sounds.py`.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from numpy.typing import NDArray
 from monitor.errors import ConfigError
 from simulators.noise import Floats, Places, uniform
 from simulators.signals import BEARING_ORDER, TURN, Machine
+from simulators.sounds import SOUND_FAULTS
 
 GROWTH = 0.25
 SPIKES = 2.0
@@ -137,4 +139,5 @@ _ADDED: dict[str, Injector] = {
     "drift": _drift,
     "bearing_impacts": _impacts,
     "imbalance": _imbalance,
+    **SOUND_FAULTS,
 }

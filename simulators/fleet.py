@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import cycle, pairwise
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,22 +12,12 @@ from numpy.typing import NDArray
 from monitor.errors import ConfigError
 from monitor.types import Samples
 from simulators.faults import Fault, inject
-from simulators.signals import Machine, machine
+from simulators.plan import Plan, Sensors, planned
+from simulators.signals import MACHINES, Machine
+from simulators.sounds import SOUNDS
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How many faults each machine gets, how long they last and how long it recovers (s).
-
-    `kinds` limits what happens; empty means all that the machines can have.
-    """
-
-    per_machine: int = 1
-    shortest: float = 15.0
-    longest: float = 25.0
-    recovery: float = 20.0
-    severity: float = 1.0
-    kinds: tuple[str, ...] = ()
+__all__ = ["Fleet", "Plan"]
 
 
 @dataclass(frozen=True)
@@ -50,7 +40,7 @@ class Fleet:
         if self.count < 1:
             raise ConfigError(f"machines: {self.count}: one or more are valid")
         made = {
-            f"{self.kind}-{number}": machine(self.kind, self.seed, number, self.rate)
+            f"{self.kind}-{number}": _machine(self.kind, self.seed, number, self.rate)
             for number in range(1, self.count + 1)
         }
         object.__setattr__(self, "machines", made)
@@ -108,6 +98,13 @@ class Fleet:
         return int(np.ceil(round((time - self.start) * self.rate, 6)))
 
 
+def _machine(kind: str, seed: int, number: int, rate: float) -> Machine:
+    known: dict[str, Callable[[int, int, float], Machine]] = {**MACHINES, **SOUNDS}
+    if kind not in known:
+        raise ConfigError(f"machine kind {kind!r}: valid are {', '.join(known)}")
+    return known[kind](seed, number, rate)
+
+
 def _measured(samples: Samples, rate: float) -> Iterator[Samples]:
     """The parts in which at least one channel has a value."""
     there = np.any(~np.isnan(samples.data), axis=0)
@@ -118,32 +115,12 @@ def _measured(samples: Samples, rate: float) -> Iterator[Samples]:
 
 
 def _planned(fleet: Fleet, begin: float, end: float, plan: Plan) -> Iterator[Fault]:
-    """Each machine's time is cut into equal parts with one fault in each; the kinds go round."""
-    part = (end - begin) / max(1, plan.per_machine)
-    if not 0 < plan.shortest <= plan.longest <= part - 2 * plan.recovery:
-        raise ConfigError(
-            f"{plan.per_machine} faults of {plan.shortest:g} to {plan.longest:g} s on each machine "
-            f"need {plan.per_machine * (plan.longest + 2 * plan.recovery):g} s with recovery; "
-            f"there are {end - begin:g}"
-        )
     random = np.random.default_rng([fleet.seed, 99])
-    deck = cycle(_shuffled(fleet, plan, random))
-    for number in range(plan.per_machine):
-        for sensor, made in fleet.machines.items():
-            length = random.uniform(plan.shortest, plan.longest)
-            free = part - length - 2 * plan.recovery
-            start = begin + number * part + plan.recovery + random.uniform(0.0, free)
-            kind = next(deck)
-            channels = _channels(kind, made, random)
-            yield Fault(kind, sensor, start, start + length, channels, plan.severity)
-
-
-def _shuffled(fleet: Fleet, plan: Plan, random: np.random.Generator) -> list[str]:
-    possible = next(iter(fleet.machines.values())).kinds
-    kinds: Sequence[str] = plan.kinds or possible
-    if unknown := [kind for kind in kinds if kind not in possible]:
-        raise ConfigError(f"fault {unknown[0]!r}: a {fleet.kind} can have {', '.join(possible)}")
-    return [kinds[i] for i in random.permutation(len(kinds))]
+    kinds = next(iter(fleet.machines.values())).kinds
+    sensors = Sensors(fleet.kind, fleet.sensors, kinds)
+    for fault in planned(sensors, (begin, end), plan, random):
+        channels = _channels(fault.kind, fleet.machines[fault.sensor], random)
+        yield replace(fault, channels=channels)
 
 
 def _channels(kind: str, made: Machine, random: np.random.Generator) -> tuple[str, ...]:

@@ -10,6 +10,11 @@ Places = NDArray[np.int64]
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 
 
+def key_of(seed: int, number: int, kind: int) -> int:
+    """A key for machine `number` of a kind, with room for sixteen of its own beside it."""
+    return int(np.random.SeedSequence([seed, number, kind]).generate_state(1)[0]) * 16
+
+
 def uniform(key: int, place: Places) -> Floats:
     """`(n,)` in (0, 1): the hash splitmix64 of place and key (Steele, Lea, Flood, OOPSLA 2014)."""
     start = np.uint64(key * 0xD1342543DE82EF95 % 2**64)

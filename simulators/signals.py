@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from monitor.errors import ConfigError
-from simulators.noise import Floats, Places, ringing, white
+from simulators.noise import Floats, Places, key_of, ringing, white
 
 LOWEST_RATE = 64.0
 BEARING_ORDER = 3.57
@@ -83,7 +83,7 @@ class RotatingMachine:
     )
 
     def __init__(self, seed: int, number: int, rate: float) -> None:
-        self.rate, self.key = _checked(rate), _key(seed, number, 1)
+        self.rate, self.key = _checked(rate), key_of(seed, number, 1)
         random = np.random.default_rng([seed, number, 1])
         self._load = _Load(random)
         self._shaft = random.uniform(6.0, 9.0)
@@ -134,7 +134,7 @@ class Pump:
     kinds: tuple[str, ...] = ("spike", "drift", "stuck", "dropout")
 
     def __init__(self, seed: int, number: int, rate: float) -> None:
-        self.rate, self.key = _checked(rate), _key(seed, number, 2)
+        self.rate, self.key = _checked(rate), key_of(seed, number, 2)
         random = np.random.default_rng([seed, number, 2])
         self._load = _Load(random)
         self._period = random.uniform(8.0, 12.0)
@@ -174,18 +174,6 @@ MACHINES: dict[str, type[RotatingMachine] | type[Pump]] = {
     "rotor": RotatingMachine,
     "pump": Pump,
 }
-
-
-def machine(kind: str, seed: int, number: int, rate: float) -> Machine:
-    """Machine `number` of a kind, sampled at `rate` Hz. Raises ConfigError naming the kinds."""
-    if kind not in MACHINES:
-        raise ConfigError(f"machine kind {kind!r}: valid are {', '.join(MACHINES)}")
-    return MACHINES[kind](seed, number, rate)
-
-
-def _key(seed: int, number: int, kind: int) -> int:
-    """A number for `noise`, with room for the channels after it."""
-    return int(np.random.SeedSequence([seed, number, kind]).generate_state(1)[0]) * 16
 
 
 def _checked(rate: float) -> float:

@@ -16,7 +16,7 @@ from monitor.errors import ConfigError
 from simulators.faults import Fault
 from simulators.fleet import Fleet, Plan
 from simulators.noise import ringing, uniform, white
-from simulators.signals import MACHINES, machine
+from simulators.signals import MACHINES, RotatingMachine
 
 RATE = 100
 ROTOR_FAULTS = ("spike", "drift", "stuck", "dropout", "bearing_impacts", "imbalance")
@@ -213,7 +213,7 @@ def test_the_noise_is_as_random_as_it_says() -> None:
 
 
 def test_a_machine_follows_its_shaft() -> None:
-    rotor = machine("rotor", 0, 1, 128.0)
+    rotor = RotatingMachine(0, 1, 128.0)
     time = np.arange(0.0, 60.0, 0.01)
     speed = np.diff(rotor.angle(time)) / 0.01 / (2 * np.pi)
     assert 5.9 < speed.min() < speed.max() < 9.1
