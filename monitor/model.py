@@ -22,7 +22,7 @@ from monitor.types import Array, Manifest, State
 
 FORMAT = 1
 CHUNK = 64
-_NOT_IN_FINGERPRINT = ("version", "metrics", "trained_at", "fingerprint")
+_NOT_IN_FINGERPRINT = ("version", "metrics", "trained_at", "fingerprint", "history")
 
 
 class Program(Protocol):

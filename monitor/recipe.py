@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from monitor.arrays import fingerprint, put_under
-from monitor.detect import build
+from monitor.detect import build, curves
 from monitor.errors import ConfigError, ModelError
 from monitor.features.scaling import fit_scaling, frame_scaling, scale
 from monitor.model import FORMAT, Model, identity, view, view_shape
@@ -74,15 +74,17 @@ def train(
     manifest = _manifest(recipe, fleet, windows)
     started = time.perf_counter()
     whole = [sensor._replace(end=len(sensor.x)) for sensor in fleet]
-    if hasattr(detector, "held_out"):
-        state = _fit(detector, recipe, whole, labelled=labels is not None)
-        scores: Array = detector.held_out
-    else:
-        state = _fit(detector, recipe, fleet, labelled=labels is not None)
-        scores = _held_out_scores(Model(manifest, state, detector), fleet, state["constants"])
-        if getattr(detector, "refits", False):
-            detector = _untrained(recipe, progress=progress)
+    with curves.heard() as history:
+        if hasattr(detector, "held_out"):
             state = _fit(detector, recipe, whole, labelled=labels is not None)
+            scores: Array = detector.held_out
+        else:
+            state = _fit(detector, recipe, fleet, labelled=labels is not None)
+            scores = _held_out_scores(Model(manifest, state, detector), fleet, state["constants"])
+            if getattr(detector, "refits", False):
+                history.clear()
+                detector = _untrained(recipe, progress=progress)
+                state = _fit(detector, recipe, whole, labelled=labels is not None)
     metrics = {**getattr(detector, "metrics", {}), "seconds": time.perf_counter() - started}
     metrics["windows"] = float(sum(sensor.end for sensor in fleet))
     left_out = sum(map(len, windows.values())) - sum(len(sensor.x) for sensor in fleet)
@@ -91,6 +93,7 @@ def train(
     quantiles = np.quantile(scores, np.linspace(0, 1, QUANTILES)).astype(np.float32)
     calibration = tuple(map(float, quantiles))
     manifest = replace(manifest, metrics=metrics, trained_at=clock(), calibration=calibration)
+    manifest = replace(manifest, history=tuple(history))
     manifest = replace(manifest, fingerprint=identity(manifest, state))
     return Model(manifest, state, detector)
 

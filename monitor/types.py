@@ -196,13 +196,23 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
+class Curve:
+    """The losses of a net after each epoch of its training, on what it learns from and on what is
+    held out; None where one was not finite.
+    """
+
+    training: tuple[float | None, ...]
+    held_out: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """What a model file says about itself. Everything but the arrays, so JSON can hold it.
 
     `calibration` holds evenly spaced quantiles of the scores of held-out normal windows,
     ascending. The scaling constants are arrays beside the weights. `front` tells how an example
     was made of what was sent, where that is no window of samples: the spectrogram of a sound, or
-    the size, colours and region of a frame.
+    the size, colours and region of a frame. `history` has the curve of each net that was trained.
     """
 
     detector: str
@@ -219,4 +229,5 @@ class Manifest:
     fingerprint: str
     data_fingerprint: str
     front: Mapping[str, Any] = field(default_factory=dict)
+    history: tuple[Curve, ...] = ()
     format: int = 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import torch
 from rich.progress import Progress
 from torch import Tensor, nn
 
+from monitor.detect import curves
 from monitor.errors import ConfigError, ModelError
 from monitor.types import Array
 
@@ -18,6 +20,7 @@ MINIMUM = 16
 _TRIM = 0.05
 _TRIM_FROM = 3
 _EPOCH_STEPS = (32, 500)
+_PIECE = 2**22
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,11 @@ def examples(x: Array, y: Array | None, shape: tuple[int, ...]) -> Examples:
     return Examples(data, known)
 
 
+def piece(x: Tensor) -> int:
+    """How many of the examples `(N, ...)` to pass through a net at once: 256, fewer large ones."""
+    return min(max(_PIECE // max(math.prod(x.shape[1:]), 1), 8), 256)
+
+
 def split(data: Examples) -> tuple[Examples, Examples]:
     """Training examples, and the last 15 % without anomalies, after a gap of one, held out."""
     edge = len(data.x) - max(2, round(0.15 * len(data.x)))
@@ -134,7 +142,7 @@ def train(
         net.parameters(), plan.learning_rate, weight_decay=1e-4, fused=True
     )
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, plan.epochs)
-    best = _Best(net, plan.patience)
+    best, curve = _Best(net, plan.patience), _Curve()
     with Progress(disable=not progress) as bar:
         task = bar.add_task("training", total=plan.epochs)
         for epoch in range(1, plan.epochs + 1):
@@ -142,14 +150,18 @@ def train(
             for rows in _batches(len(training.x), plan.batch, random):
                 batch = Examples(training.x[rows], training.y[rows])
                 optimiser.zero_grad()
-                _trimmed(objective(net, batch), epoch).backward()  # type: ignore[no-untyped-call]
+                loss = _trimmed(objective(net, batch), epoch)
+                loss.backward()  # type: ignore[no-untyped-call]
                 optimiser.step()
+                curve.steps.append(float(loss.detach()))
             schedule.step()
-            loss = _held_out_loss(net, objective, held_out)
-            bar.update(task, advance=1, description=f"training, held-out loss {loss:.4g}")
-            if best.over(loss, epoch):
+            left = _held_out_loss(net, objective, held_out)
+            curve.close_epoch(left)
+            bar.update(task, advance=1, description=f"training, held-out loss {left:.4g}")
+            if best.over(left, epoch):
                 bar.update(task, completed=plan.epochs)
                 break
+    curves.tell(curve.training, curve.held_out)
     return {**best.restore(), "examples": float(len(data.x))}
 
 
@@ -174,9 +186,24 @@ def _trimmed(loss: Loss, epoch: int) -> Tensor:
 @torch.no_grad()
 def _held_out_loss(net: nn.Module, objective: Objective, held_out: Examples) -> float:
     net.eval()
-    parts = zip(torch.split(held_out.x, 256), torch.split(held_out.y, 256), strict=True)
+    size = piece(held_out.x)
+    parts = zip(torch.split(held_out.x, size), torch.split(held_out.y, size), strict=True)
     total = sum(float(objective(net, Examples(x, y)).rows.sum()) for x, y in parts)
     return total / len(held_out.x)
+
+
+class _Curve:
+    """The losses of a training so far: the mean of each epoch's steps, and what is held out."""
+
+    def __init__(self) -> None:
+        self.steps: list[float] = []
+        self.training: list[float] = []
+        self.held_out: list[float] = []
+
+    def close_epoch(self, held_out: float) -> None:
+        self.training.append(sum(self.steps) / len(self.steps))
+        self.held_out.append(held_out)
+        self.steps.clear()
 
 
 class _Best:
