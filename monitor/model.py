@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from monitor.arrays import fingerprint, put_under, to_bytes, under
 from monitor.detect import build, view_of
 from monitor.errors import ConfigError, ModelError
-from monitor.features import WHOLE, seen, seen_shape
+from monitor.features import natural, natural_shape, seen, seen_shape
 from monitor.features.scaling import scale
 from monitor.protocols import Detector, Explainer, Localiser
 from monitor.types import Array, Manifest, State
@@ -199,16 +199,14 @@ class Shown(Protocol):
 
 
 def view_shape(shown: Shown) -> tuple[int, ...]:
-    """The shape of what a detector sees of examples `(C, T)`: `(C, H, W)` of a frame."""
-    name = view_of(shown.detector, shown.params)
-    if name == WHOLE and "frame" in shown.front:
-        return shown.shape[0], *shown.front["frame"]
-    return seen_shape(name, shown.shape)
+    """The shape of what a detector sees of examples `(C, T)`: `(C, H, W)` of a whole frame."""
+    return seen_shape(_view_name(shown), natural_shape(shown.shape, shown.front))
 
 
 def view(shown: Shown, scaled: Array) -> Array:
     """What a detector sees of scaled examples `(N, C, T)`: themselves, or a view of them."""
-    name = view_of(shown.detector, shown.params)
-    if name == WHOLE and "frame" in shown.front:
-        return scaled.reshape(len(scaled), *view_shape(shown))
-    return seen(name, scaled)
+    return seen(_view_name(shown), natural(scaled, shown.front))
+
+
+def _view_name(shown: Shown) -> str:
+    return view_of(shown.detector, shown.params, frames="frame" in shown.front)

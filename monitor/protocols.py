@@ -26,7 +26,7 @@ class Detector(Stateful, Protocol):
 
     A class may set `view` to one of `monitor.features.VIEWS`, such as "statistics", to be given
     that `(C, K)` instead of the scaled window `(C, T)` (`view = "window"`, also the meaning of its
-    absence).
+    absence). Of a frame it is given all of it, `(C, H, W)`, or what `frame_view` says.
     """
 
     shape: tuple[int, ...]

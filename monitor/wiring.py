@@ -23,7 +23,7 @@ from monitor.connect.store import ModelStore
 from monitor.connections import SinkConfig
 from monitor.detect import build, learns_online, view_of
 from monitor.errors import ConfigError, ModelError, StateError
-from monitor.features import seen_shape
+from monitor.features import natural_shape, seen_shape
 from monitor.model import Model
 from monitor.notation import Reference
 from monitor.protocols import Delivery, Online, Scorer, Sink, Snapshots, Source
@@ -228,8 +228,9 @@ def _online(name: str, stream: StreamConfig, use: Use) -> OnlineSpec:
             f"streams.{name}.models: {wanted.detector} learns in the stream and has no model; "
             f"write just {wanted.detector}"
         )
-    view = view_of(wanted.detector, use.params)
-    shape = seen_shape(view, stream.window.model_shape)
+    front = stream.window.front
+    view = view_of(wanted.detector, use.params, frames="frame" in front)
+    shape = seen_shape(view, natural_shape(stream.window.model_shape, front))
 
     def make() -> Online:
         made: Online = build(wanted.detector, shape, **use.params)

@@ -72,11 +72,18 @@ def build(name: str, shape: tuple[int, ...], **params: Any) -> Any:
         raise ConfigError(f"detector {name!r} does not take {params}: {error}") from error
 
 
-def view_of(name: str, params: Mapping[str, Any]) -> str:
+def view_of(name: str, params: Mapping[str, Any], *, frames: bool = False) -> str:
     """What the detector is given of a window, one of `monitor.features.VIEWS`: the parameter
     `view`, or else what its class asks for, or else the scaled `window` itself.
+
+    Of a frame a class asks by `frame_view`; without that it is given the whole frame `(C, H, W)`,
+    or its `pixels` where it would be given numbers of a window instead of the window.
     """
-    return str(params.get("view", getattr(detector_class(name), "view", "window")))
+    kind = detector_class(name)
+    asked = getattr(kind, "view", "window")
+    if frames:
+        asked = getattr(kind, "frame_view", "window" if asked == "window" else "pixels")
+    return str(params.get("view", asked))
 
 
 def learns_online(name: str) -> bool:

@@ -33,6 +33,7 @@ MEMBERS: Sequence[Mapping[str, Any]] = tuple(
     {"detector": "mahalanobis", "params": {"view": view, "trim": TRIM}}
     for view in ("mean", "means", "moments", "level")
 )
+MEMBERS_OF_FRAMES: Sequence[str] = ("mahalanobis", "pca", "knn")
 REFERENCE = {"view": "mean"}
 MINIMUM = 40
 _HELD_OUT = 0.25
@@ -47,8 +48,9 @@ class Ensemble:
     `view` says what the member sees. `fusion` is `ratio`, the mean of their scores in units of what
     is high for each; `log_p`, the mean of their -log p, for faults that many notice a little; or
     `cauchy`, for faults that one of them notices. `gated` gives a member no weight that finds fewer
-    seeded faults than the Mahalanobis distance of the channels' means. `held_out` are the scores of
-    the normal windows that `fit` held out. Raises ConfigError for values that cannot be used.
+    seeded faults than the Mahalanobis distance of the channels' means; of frames all have a
+    say, and the default members see `pixels`. `held_out` are the scores of the normal windows that
+    `fit` held out. Raises ConfigError for values that cannot be used.
     """
 
     view: ClassVar[str] = "window"
@@ -57,7 +59,7 @@ class Ensemble:
         self,
         shape: Sequence[int],
         *,
-        members: Sequence[str | Mapping[str, Any]] = MEMBERS,
+        members: Sequence[str | Mapping[str, Any]] | None = None,
         fusion: str = "ratio",
         gated: bool = True,
         seed: int = 0,
@@ -65,6 +67,8 @@ class Ensemble:
         self.shape = tuple(int(side) for side in shape)
         if fusion not in FUSIONS:
             raise ConfigError(f"fusion is {fusion!r}; valid are {', '.join(FUSIONS)}")
+        if members is None:
+            members = MEMBERS_OF_FRAMES if len(self.shape) == 3 else MEMBERS
         if isinstance(members, str) or not members:
             raise ConfigError(f"members is {members!r}; valid is a list of detectors")
         self.fusion, self.gated, self.seed = fusion, gated, seed
@@ -90,7 +94,7 @@ class Ensemble:
         for member in self.members:
             member.fit(training)
             member.calibrate(member.raw(held_out))
-        if self.gated:
+        if self.gated and x.ndim == 3:
             self._weigh(training, held_out[:: -(-len(held_out) // _MOST_SEEDED)])
         self.held_out = self.score(held_out)
         for member in self.members:

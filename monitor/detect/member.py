@@ -48,7 +48,7 @@ class Member:
             raise ConfigError(
                 f"members: {detector!r} needs labels, which an ensemble does not pass on"
             )
-        self.view = view_of(detector, params)
+        self.view = view_of(detector, params, frames=len(shape) == 3)
         self.label = detector if "view" not in params else f"{detector}/{self.view}"
         self._shape, self._params = seen_shape(self.view, shape), params
         self._name = detector

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.compiled import compiled
-from monitor.features import seen
+from monitor.features import natural, seen
 from monitor.stream.alarm import NOTHING
 from monitor.stream.lane import LaneState
 from monitor.types import Array, Slots
@@ -100,8 +100,10 @@ def _blanked(data: Array, finite: Mask) -> Array:
 
 def _views(lane: LaneState, data: Array) -> list[Array]:
     """What each online detector is given; each view is computed once."""
-    wanted = [online.view for online in lane.spec.online]
-    found = {view: seen(view, data) for view in set(wanted)}
+    if not (wanted := [online.view for online in lane.spec.online]):
+        return []
+    examples = natural(data, lane.spec.settings.window.front)
+    found = {view: seen(view, examples) for view in set(wanted)}
     return [found[view] for view in wanted]
 
 

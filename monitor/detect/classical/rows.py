@@ -35,6 +35,7 @@ class RowDetector(ABC):
     """
 
     view: ClassVar[str] = "statistics"
+    frame_view: ClassVar[str] = "pixels"
     refits: ClassVar[bool] = True
 
     def __init__(self, shape: Sequence[int], *, trim: float = TRIM) -> None:

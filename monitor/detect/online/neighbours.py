@@ -32,6 +32,7 @@ class Neighbours:
     """
 
     view: ClassVar[str] = "window"
+    frame_view: ClassVar[str] = "mean"  # the light of each colour, as a series
 
     def __init__(
         self,

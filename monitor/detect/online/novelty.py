@@ -52,6 +52,7 @@ class Novelty:
     """
 
     view: ClassVar[str] = "window"
+    frame_view: ClassVar[str] = "mean"  # the light of each colour, as a series
 
     def __init__(self, shape: tuple[int, ...], *, length: int = 1, memory: int = 1024) -> None:
         self.shape = tuple(shape)

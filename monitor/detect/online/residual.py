@@ -39,6 +39,7 @@ class Residual:
     """
 
     view: ClassVar[str] = "window"
+    frame_view: ClassVar[str] = "mean"  # the light of each colour, as a series
 
     def __init__(
         self,

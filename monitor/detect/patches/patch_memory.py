@@ -76,6 +76,7 @@ class PatchMemory:
     """
 
     view: ClassVar[str] = "window"
+    frame_view: ClassVar[str] = "pixels"
     refits: ClassVar[bool] = True
 
     def __init__(

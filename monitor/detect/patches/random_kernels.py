@@ -35,6 +35,7 @@ class RandomKernels:
     """
 
     view: ClassVar[str] = "window"
+    frame_view: ClassVar[str] = "pixels"
     refits: ClassVar[bool] = True
 
     def __init__(
