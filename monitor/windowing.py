@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
+from monitor.mel_scale import edges
 from monitor.notation import ChannelNames, Seconds
 from monitor.section import Settings
 
@@ -111,7 +112,8 @@ class SoundConfig(WindowConfig):
 
     @property
     def model_channels(self) -> tuple[str, ...]:
-        return tuple(f"band{number:03d}" for number in range(self.mel.bands))
+        peaks = edges(self.mel.low, self.high, self.mel.bands)[1:-1]
+        return tuple(f"band{number:03d}_{peak:.0f}Hz" for number, peak in enumerate(peaks))
 
     @property
     def front(self) -> dict[str, Any]:
