@@ -24,7 +24,9 @@ JsonFile = Annotated[
 ]
 Scores = Annotated[
     Path | None,
-    typer.Option(metavar="DIR", help="Write every score here: a CSV for each file and detector."),
+    typer.Option(
+        metavar="DIR", help="Write every score here as a CSV: item, label, detector, score."
+    ),
 ]
 
 

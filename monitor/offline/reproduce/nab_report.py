@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +15,6 @@ from rich.progress import Progress
 from rich.table import Table
 
 from monitor import journal
-from monitor.errors import ConfigError
 from monitor.offline.figures import write_figures
 from monitor.offline.reproduce.data import download, find, listed
 from monitor.offline.reproduce.nab import (
@@ -36,6 +35,7 @@ from monitor.offline.reproduce.nab_scoring import (
     leave_one_group_out,
     total_at,
 )
+from monitor.offline.reproduce.scores import Told, write_scores
 
 URL = "https://raw.githubusercontent.com/numenta/NAB/ea702d75cc2258d9d7dd35ca8e5e2539d71f3140/"
 REGISTRY = Path(__file__).with_name("nab.sha256")
@@ -72,10 +72,11 @@ def run(data: Path | None, *, json_file: Path | None = None, scores: Path | None
     began = time.perf_counter()
     series, profiles = read_series(folder), read_profiles(folder)
     detectors, scored = _with_progress(series)
-    found = figures(marked(series, scored), profiles)
+    judged = marked(series, scored)
+    found = figures(judged, profiles)
     found["seconds"] = round(time.perf_counter() - began, 1)
     if scores:
-        write_scores(scores, detectors, series, scored)
+        write_scores(scores, "nab", told(detectors, series, scored, judged))
     console = Console()
     console.print(table(found))
     console.print(f"configuration of every series: {CONFIGURATION}")
@@ -101,33 +102,22 @@ def figures(found: Mapping[str, Marked], profiles: Mapping[str, Profile]) -> dic
     }
 
 
-def write_scores(
-    folder: Path,
+def told(
     detectors: Sequence[str],
     series: Mapping[str, Series],
     scored: Mapping[str, Scored],
-) -> None:
-    """A CSV for each series and detector: file, time, detector, raw, value (in units of the
-    threshold); and for what they say together, with the benchmark's score as the value.
-
-    Raises ConfigError where the folder cannot be written.
+    found: Mapping[str, Marked],
+) -> Iterator[Told]:
+    """What each detector says of every record, in units of its threshold, and the benchmark's score
+    of what they say together; anomalous are the records inside of labelled windows.
     """
     for name, said in scored.items():
-        columns = zip(detectors, said.raw.T, said.value.T, strict=True)
-        for detector, raw, value in [*columns, (TOGETHER, said.fused, said.score)]:
-            rows = {
-                "file": name,
-                "time": pd.to_datetime(series[name].time, unit="s"),
-                "detector": detector,
-                "raw": raw,
-                "value": value,
-            }
-            path = folder / f"{name.removesuffix('.csv')}.{detector}.csv"
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                pd.DataFrame(rows).to_csv(path, index=False)
-            except OSError as error:
-                raise ConfigError(f"{path}: cannot be written: {error.strerror}") from error
+        stamps = pd.to_datetime(series[name].time, unit="s").astype(str)
+        items = [f"{name}/{stamp}" for stamp in stamps]
+        labels = (found[name].window >= 0).astype(np.int64)
+        columns = zip(detectors, said.value.T, strict=True)
+        for detector, value in [*columns, (TOGETHER, said.score)]:
+            yield Told(items, labels, detector, value)
 
 
 def table(found: Mapping[str, Any]) -> Table:

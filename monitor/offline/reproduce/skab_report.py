@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
@@ -17,6 +17,7 @@ from monitor import journal
 from monitor.errors import ConfigError
 from monitor.offline.figures import write_figures
 from monitor.offline.measures import ranking
+from monitor.offline.reproduce.scores import Told, write_scores
 from monitor.offline.reproduce.skab import (
     CHANGES,
     OUTLIERS,
@@ -73,8 +74,8 @@ def run(
     changes = score_runs(runs, CHANGES, progress=True)
     found = {**figures(outliers, changes), "seconds": round(time.perf_counter() - began, 1)}
     if scores:
-        write_scores(scores, OUTLIERS.detector, outliers)
-        write_scores(scores, f"{CHANGES.detector}-change", changes)
+        change = told(f"{CHANGES.detector}-change", changes)
+        write_scores(scores, "skab", chain(told(OUTLIERS.detector, outliers), change))
     Console().print(table(found))
     if json_file:
         write_figures(json_file, found)
@@ -119,24 +120,11 @@ def floors(scored: Sequence[Scored]) -> dict[str, Any]:
     }
 
 
-def write_scores(folder: Path, detector: str, scored: Sequence[Scored]) -> None:
-    """A CSV for each run: file, time, detector, raw, value (in units of the cut from training).
-
-    Raises ConfigError where the folder cannot be written.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for run in scored:
-            rows = {
-                "file": run.run.name,
-                "time": run.run.stamps[TRAINING:],
-                "detector": detector,
-                "raw": run.raw,
-                "value": run.value,
-            }
-            pd.DataFrame(rows).to_csv(folder / f"{run.run.name}.{detector}.csv", index=False)
-    except OSError as error:
-        raise ConfigError(f"{folder}: cannot be written: {error.strerror}") from error
+def told(detector: str, scored: Sequence[Scored]) -> Iterator[Told]:
+    """Every row of each run after its training, with its score in units of the cut from there."""
+    for one in scored:
+        items = [f"{one.run.name}/{stamp}" for stamp in one.run.stamps[TRAINING:]]
+        yield Told(items, one.truth.astype(np.int64), detector, one.value)
 
 
 def table(found: Mapping[str, Any]) -> Table:
