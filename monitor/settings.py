@@ -221,6 +221,15 @@ class StreamConfig(Settings):
         return self
 
     @model_validator(mode="after")
+    def _heard(self) -> StreamConfig:
+        if self.format.kind == "audio" and self.window.input != "sound":
+            raise ValueError(
+                f"format is audio, but window.input is {self.window.input}: files of sound need "
+                "window.input sound"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _replaceable(self) -> StreamConfig:
         if self.window.input == "windows" and self.event_time.duplicate == "last":
             raise ValueError(

@@ -12,13 +12,14 @@ import orjson
 
 from monitor.errors import ConfigError
 from monitor.settings import StreamConfig
+from monitor.stream.codec.audio import AudioCodec, encode_audio
 from monitor.stream.codec.document import DocumentCodec
 from monitor.stream.codec.float32 import Float32Codec, encode_float32
 from monitor.stream.codec.limits import check_parts
 from monitor.stream.codec.packed import unpacked
 from monitor.types import Record, Samples
 
-__all__ = ["Codec", "encode_float32", "make_codec"]
+__all__ = ["Codec", "encode_audio", "encode_float32", "make_codec"]
 
 
 class Codec(Protocol):
@@ -38,10 +39,10 @@ def make_codec(stream: StreamConfig) -> Codec:
         return DocumentCodec(stream, _msgpack, "bad_msgpack")
     if stream.sensor.startswith("payload:"):
         raise ConfigError(
-            f"sensor: {stream.sensor!r}: a float32 message carries no names; valid are key, "
-            "topic, header:NAME, or format json or msgpack"
+            f"sensor: {stream.sensor!r}: a message of format {stream.format.kind} carries no "
+            "names; valid are key, topic, header:NAME, or format json or msgpack"
         )
-    return Float32Codec(stream)
+    return AudioCodec(stream) if stream.format.kind == "audio" else Float32Codec(stream)
 
 
 def _json(data: bytes) -> object:

@@ -10,8 +10,11 @@ import msgpack
 
 from monitor.errors import DecodeError
 from monitor.stream.codec.telling import told
+from monitor.types import Record
 
+HEADER = "time"
 _PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
+_LONGEST = 40
 
 
 def seconds_of(value: Any, unit: str) -> float:
@@ -34,3 +37,18 @@ def _iso(text: str) -> float:
         raise DecodeError(
             "bad_time", f"the time is {told(text)}, not like 2026-01-31T12:00:00.5Z"
         ) from error
+
+
+def start_of(record: Record) -> float:
+    """The time of a message that is a file: what its header `time` says, seconds since the epoch as
+    text, or else the log's time stamp. DecodeError `bad_time` where the header is no number.
+    """
+    for key, value in record.headers:
+        if key == HEADER and value is not None:
+            try:
+                return float(value[:_LONGEST])
+            except ValueError as error:
+                raise DecodeError(
+                    "bad_time", f"the header {HEADER!r} is {told(value)}, not seconds since 1970"
+                ) from error
+    return record.time
