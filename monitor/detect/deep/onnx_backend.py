@@ -6,6 +6,9 @@ extra `fast` installs what it needs.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 import numpy as np
 from torch import nn
 
@@ -22,6 +25,7 @@ try:
 except ImportError:  # the extra `fast` is not there
     _INSTALLED = False
 
+Heads = Mapping[type[nn.Module], Callable[[Graph, Any], str]]
 _OPSET = 17
 _IR_VERSION = 8
 
@@ -32,13 +36,13 @@ def available() -> bool:
 
 
 class OnnxProgram:
-    """A head, one of those in `HEADS`, as a session on one thread, for one fixed shape of calls.
+    """A head, one of those in `heads`, as a session on one thread, for one fixed shape of calls.
 
     Raises ConfigError where onnx or onnxruntime is not installed, ModelError for a net with a part
     that cannot be translated.
     """
 
-    def __init__(self, head: nn.Module, shape: tuple[int, ...]) -> None:
+    def __init__(self, head: nn.Module, shape: tuple[int, ...], heads: Heads = HEADS) -> None:
         if not available():
             raise ConfigError(
                 "backend 'onnx' needs the packages onnx and onnxruntime (pip install "
@@ -48,7 +52,7 @@ class OnnxProgram:
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
         self._session = onnxruntime.InferenceSession(
-            _model(head, shape), options, providers=["CPUExecutionProvider"]
+            _model(head, shape, heads), options, providers=["CPUExecutionProvider"]
         )
 
     def __call__(self, x: Array) -> Array:
@@ -57,12 +61,12 @@ class OnnxProgram:
         return np.asarray(parts, np.float32)
 
 
-def _model(head: nn.Module, shape: tuple[int, ...]) -> bytes:
+def _model(head: nn.Module, shape: tuple[int, ...], heads: Heads) -> bytes:
     """The whole model, input `x`, output the last node's."""
-    if type(head) not in HEADS:
-        raise ModelError(f"{unknown(head)}; valid are {names(HEADS)}")
+    if type(head) not in heads:
+        raise ModelError(f"{unknown(head)}; valid are {names(heads)}")
     graph, kind = Graph(shape), onnx.TensorProto.FLOAT
-    value = HEADS[type(head)](graph, head)
+    value = heads[type(head)](graph, head)
     whole = onnx.helper.make_graph(
         graph.nodes,
         "monitor",
