@@ -199,4 +199,4 @@ def test_parameters_that_make_no_sense_are_named(params: Any, told: str) -> None
 
 def test_a_flow_that_would_fill_the_memory_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"make \d+ weights; at most 100000000"):
-        NormalisingFlow((3, 224, 224))
+        NormalisingFlow((3, 50_176))

@@ -8,12 +8,14 @@ Eldele et al., "Time-series representation learning via temporal and contextual 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from monitor.detect.deep.heads import Shifts
+from monitor.detect.deep.turns import TURNS, turned_places
 from monitor.errors import ConfigError
 
 _JITTER = 0.1
@@ -86,14 +88,27 @@ SHIFTS: dict[str, Callable[[int], Drawn]] = {
 }
 
 
-def shifts_called(names: Sequence[str], samples: int) -> Shifts:
-    """The signal itself, and the transformations of these names, for windows of T samples.
+USUAL_SHIFTS = {1: ("reverse", "level", "trend", "swap"), 2: ("rotate90", "rotate180", "rotate270")}
 
-    Raises ConfigError for anything but a list of different names of SHIFTS.
+
+def shifts_called(names: Sequence[str] | None, sides: tuple[int, ...]) -> Shifts:
+    """The example itself, and the transformations of these names, USUAL_SHIFTS if not given.
+
+    `sides` are `(T,)` of a window or `(H, W)` of a frame. Raises ConfigError for anything but a
+    list of different names of SHIFTS, or of TURNS for frames.
     """
+    choices: Sequence[str] = list(SHIFTS if len(sides) == 1 else TURNS)
+    names = USUAL_SHIFTS[len(sides)] if names is None else names
     valid = isinstance(names, list | tuple) and len(names) and len(set(names)) == len(names)
-    if not valid or any(name not in SHIFTS for name in names):
-        raise ConfigError(f"shifts is {names!r}; valid is a list of some of {', '.join(SHIFTS)}")
-    drawn = [_itself(samples), *(SHIFTS[name](samples) for name in names)]
+    if not valid or any(name not in choices for name in names):
+        raise ConfigError(f"shifts is {names!r}; valid is a list of some of {', '.join(choices)}")
+    drawn = [_itself(math.prod(sides)), *(_drawn(name, sides) for name in names)]
     index, sign, offset = zip(*drawn, strict=True)
     return Shifts(torch.stack(index), torch.tensor(sign), torch.stack(offset))
+
+
+def _drawn(name: str, sides: tuple[int, ...]) -> Drawn:
+    if len(sides) == 1:
+        return SHIFTS[name](sides[0])
+    places = turned_places(name, sides)
+    return places, 1.0, torch.zeros(len(places))

@@ -1,12 +1,13 @@
 """Contrasting shifted instances: what is unlike all that is known, however it is turned.
 
 Tack, Mo, Jeong and Shin, "CSI: Novelty detection via contrastive learning on distributionally
-shifted instances", NeurIPS 2020, for signals in place of images.
+shifted instances", NeurIPS 2020, for signals too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,25 +17,32 @@ from torch.nn.functional import cross_entropy, normalize
 from monitor.detect.deep.augment import kept_normal, shifts_called
 from monitor.detect.deep.encoders import encoder_kind
 from monitor.detect.deep.heads import Likeness
-from monitor.detect.deep.nets import folded
+from monitor.detect.deep.health import in_pieces
+from monitor.detect.deep.nets import check_shape, folded
+from monitor.detect.deep.sizes import shrink_to, usual_latent, usual_training, usual_widths
 from monitor.detect.deep.torch_base import NetDetector
 from monitor.detect.deep.training import (
     Examples,
     Loss,
     Objective,
-    Training,
     examples,
     seeded,
     split,
     train,
     whole_number,
 )
-from monitor.errors import ConfigError
+from monitor.detect.deep.turns import kept_frames
 from monitor.types import Array
 
+_LATENT = 32
+_MOST_PIXELS = 3 * 64 * 64
+_ENCODER = {2: "patch", 3: "conv"}  # by the axes of an example
+_USUAL = {"epochs": 10, "batch": 32}
 _TEMPERATURE = 0.5
 _ROUNDS = 10
 _SMALLEST = 1e-3
+
+Kept = Callable[[Tensor, torch.Generator], Tensor]
 
 
 class Contrastive(NetDetector):
@@ -47,30 +55,37 @@ class Contrastive(NetDetector):
     for each of them: similarity to the nearest of `memory` centres of training embeddings, times
     the embedding's length (in units of what is usual, at most 1, so that loud is not normal), and
     the cross-entropy of naming it; each in units of what it is on held-out normal examples.
-    `widths`, `latent` and `encoder` are as in Deep SVDD, the rest are fields of `Training`.
-    Raises ConfigError for values that cannot be used.
+    Frames are shrunk to at most 64 x 64 pixels in colour; what stays normal of them are small
+    crops and moves and another light, and the mirror image if `mirrored`; what does not are turns
+    by right angles. `widths`, `latent` and `encoder` are as in `conv_ae` (`patch` for windows,
+    `conv` for frames if not given), the rest are fields of `Training`. Raises ConfigError for
+    values that cannot be used.
     """
 
     def __init__(
         self,
         shape: Sequence[int],
         *,
-        shifts: Sequence[str] = ("reverse", "level", "trend", "swap"),
+        shifts: Sequence[str] | None = None,
+        mirrored: bool = False,
         memory: int = 64,
-        widths: Sequence[int] = (16, 32),
-        latent: int = 32,
-        encoder: str = "patch",
-        epochs: int = 10,
-        batch: int = 32,
+        encoder: str | None = None,
+        widths: Sequence[int] | None = None,
+        latent: int | None = None,
         **training: Any,
     ) -> None:
-        super().__init__(shape, widths, latent)
-        if len(self.shape) != 2:
-            raise ConfigError(f"shape {self.shape} is no signal; valid is (channels, samples)")
+        given = check_shape(shape)
+        self.shrink = shrink_to(given, _MOST_PIXELS)
+        self.small = self.shrink.shape(given)
+        wide = usual_widths(self.small) if widths is None else widths
+        super().__init__(
+            given, wide, usual_latent(self.small, _LATENT) if latent is None else latent
+        )
         whole_number("memory", memory, 1, 4096)
-        self.kind, self.memory = encoder_kind(encoder), memory
-        self.shifts = shifts_called(shifts, self.shape[1])
-        self.training = Training(epochs=epochs, batch=batch, **training)
+        self.kind, self.memory = encoder_kind(encoder or _ENCODER[len(given)]), memory
+        self.shifts = shifts_called(shifts, self.small[1:])
+        self.training = usual_training(self.small, training, **_USUAL)
+        self.kept = partial(kept_frames, mirrored=mirrored) if len(given) == 3 else kept_normal
         self.net: Likeness = _served(self._likeness())
 
     def fit(self, x: Array, y: Array | None = None) -> None:
@@ -82,21 +97,22 @@ class Contrastive(NetDetector):
         data = Examples(data.x[data.y <= 0], data.y[data.y <= 0])
         net = self._likeness()
         random = torch.Generator().manual_seed(self.training.seed)
-        objective = _contrast(random)
+        objective = _contrast(self.kept, random)
         self.metrics = train(net, objective, data, self.training, progress=self.show_progress)
         known, held_out = split(data)
         _remember(_served(net), known.x)
         with torch.no_grad():
-            usual = torch.cat([net(rows) for rows in torch.split(held_out.x, 256)]).mean(0)
+            usual = in_pieces(net, held_out.x).mean(0)
             net.weight.copy_(1 / (usual.clamp(min=_SMALLEST) * len(usual)))
         self.net, self.ready = net, True
 
     def _likeness(self) -> Likeness:
         with seeded(self.training.seed):
-            inward = self.kind.encoder(self.shape, self.widths, self.latent)
+            inward = self.kind.encoder(self.small, self.widths, self.latent)
             projection = nn.Linear(self.latent, self.latent)
             classifier = nn.Linear(self.latent, len(self.shifts.index))
-        return Likeness(self.shifts, inward, (projection, classifier), self.memory)
+        ends = (projection, classifier)
+        return Likeness(self.shifts, inward, ends, self.memory, self.shrink)
 
 
 def _served(net: Likeness) -> Likeness:
@@ -105,12 +121,13 @@ def _served(net: Likeness) -> Likeness:
     return net.eval()
 
 
-def _contrast(random: torch.Generator) -> Objective:
+def _contrast(kept: Kept, random: torch.Generator) -> Objective:
     """NT-Xent over two looks at each shifted example, and the cross-entropy of naming the shift."""
 
     def objective(net: nn.Module, data: Examples) -> Loss:
         assert isinstance(net, Likeness)
-        looks = torch.cat([kept_normal(data.x, random), kept_normal(data.x, random)])
+        small = net.shrink(data.x)
+        looks = torch.cat([kept(small, random), kept(small, random)])
         seen = net.encoder(net.shifts(looks))
         embedding = normalize(net.projection(seen))
         count = len(net.norm)
@@ -130,8 +147,8 @@ def _contrast(random: torch.Generator) -> Objective:
 def _remember(net: Likeness, x: Tensor) -> None:
     """Centres of the directions of each transformation's embeddings, and their usual length."""
     count, size = len(net.norm), net.memory.shape[2]
-    pieces = [net.projection(net.encoder(net.shifts(rows))) for rows in torch.split(x, 256)]
-    embedding = torch.cat(pieces).reshape(len(x), count, size)
+    ends = in_pieces(lambda rows: net.projection(net.encoder(net.shifts(net.shrink(rows)))), x)
+    embedding = ends.reshape(len(x), count, size)
     net.norm.copy_(embedding.square().mean(2).sqrt().median(0).values.clamp(min=1e-6))
     directions = normalize(embedding, dim=2)
     for place in range(count):

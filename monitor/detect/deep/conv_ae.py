@@ -13,15 +13,19 @@ from torch import nn
 
 from monitor.detect.deep.encoders import encoder_kind
 from monitor.detect.deep.rebuilding import Rebuilder
+from monitor.detect.deep.sizes import usual_latent, usual_training
 from monitor.detect.deep.torch_base import NetDetector
-from monitor.detect.deep.training import Training, seeded
+from monitor.detect.deep.training import seeded
+
+_LATENT = 32
 
 
 class ConvAutoencoder(Rebuilder, NetDetector):
     """Scores the mean squared error of rebuilding an example, each channel's divided by what it
     is on held-out normal examples: about 1 for a normal one.
 
-    `widths` are the channels of the encoder's stages, `latent` is the size of the bottleneck,
+    `widths` are the channels of the encoder's stages, `latent` is the size of the bottleneck (16
+    and 32 channels, and 32 numbers, for windows; by their size for frames, see `sizes.py`);
     `encoder` is one of ENCODERS, the decoder is of the same kind; the rest are fields of
     `Training`. Raises ConfigError for values that cannot be used.
     """
@@ -30,14 +34,15 @@ class ConvAutoencoder(Rebuilder, NetDetector):
         self,
         shape: Sequence[int],
         *,
-        widths: Sequence[int] = (16, 32),
-        latent: int = 32,
+        widths: Sequence[int] | None = None,
+        latent: int | None = None,
         encoder: str = "conv",
         **training: Any,
     ) -> None:
-        super().__init__(shape, widths, latent)
+        usual = usual_latent(tuple(shape), _LATENT) if latent is None else latent
+        super().__init__(shape, widths, usual)
         self.kind = encoder_kind(encoder)
-        self.training = Training(**training)
+        self.training = usual_training(self.shape, training)
         self.net = self._untrained()
 
     def _halves(self) -> tuple[nn.Sequential, nn.Sequential]:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from monitor.detect.deep.sizes import Shrink
+
 MOST_LOG_SCALE = 2.0
 FARTHEST = 1e4
 
@@ -43,7 +45,7 @@ class Flow(nn.Module):
 
     Numbers are put on the scale `centre`, `inverse` `(D,)` and clipped, whitened by `first`, and
     passed through `steps`; the result has a standard normal distribution where an example is
-    normal. The constant log(2 pi) / 2 is left out.
+    normal. The constant log(2 pi) / 2 is left out. Frames pass through `shrink` before.
     """
 
     centre: Tensor
@@ -51,8 +53,9 @@ class Flow(nn.Module):
     least: Tensor
     weight: Tensor
 
-    def __init__(self, size: int, steps: Sequence[Coupling]) -> None:
+    def __init__(self, size: int, steps: Sequence[Coupling], shrink: Shrink | None = None) -> None:
         super().__init__()
+        self.shrink = Shrink(1) if shrink is None else shrink
         self.first = nn.Linear(size, size)
         self.steps = nn.ModuleList(steps)
         self.register_buffer("centre", torch.zeros(size))
@@ -66,7 +69,7 @@ class Flow(nn.Module):
 
     def standard(self, x: Tensor) -> Tensor:
         """Whitened numbers on a robust scale: `(N, ...) -> (N, D)`."""
-        scaled = (x.flatten(1) - self.centre) * self.inverse
+        scaled = (self.shrink(x).flatten(1) - self.centre) * self.inverse
         white: Tensor = self.first(scaled.clamp(-FARTHEST, FARTHEST))
         return white
 

@@ -27,6 +27,7 @@ class DeepSAD(DeepSVDD):
     """
 
     view: ClassVar[str] = "statistics"
+    frame_view: ClassVar[str] = "window"
     called = "Deep SAD"
 
     def __init__(self, shape: Sequence[int], *, eta: float = 1.0, **params: Any) -> None:

@@ -16,12 +16,12 @@ from monitor.detect.classical.mahalanobis import whitening_of
 from monitor.detect.deep.encoders import encoder_kind
 from monitor.detect.deep.health import health, in_pieces, spread_at_start, thinned
 from monitor.detect.deep.nets import Distance, folded
+from monitor.detect.deep.sizes import usual_training
 from monitor.detect.deep.torch_base import NetDetector
 from monitor.detect.deep.training import (
     Examples,
     Loss,
     Objective,
-    Training,
     examples,
     seeded,
     train,
@@ -40,18 +40,20 @@ class DeepSVDD(NetDetector):
     to the centre does not pay. The distance is measured in units of the spread that is left in
     each direction (whitened, and divided by the dimensions: about 1 for a normal example), since
     the directions that training pressed together tell most. `widths` are the channels of the
-    encoder's stages, `latent` is the size of the embedding, `encoder` is one of ENCODERS; the rest
-    are fields of `Training`. Raises ConfigError for values that cannot be used.
+    encoder's stages (16 and 32 for windows, by their size for frames), `latent` is the size of the
+    embedding, `encoder` is one of ENCODERS; the rest are fields of `Training`. Raises ConfigError
+    for values that cannot be used.
     """
 
     called = "Deep SVDD"
     eta = 1.0
+    net: Distance
 
     def __init__(
         self,
         shape: Sequence[int],
         *,
-        widths: Sequence[int] = (16, 32),
+        widths: Sequence[int] | None = None,
         latent: int = 64,
         encoder: str = "conv",
         learning_rate: float = 5e-4,
@@ -59,7 +61,7 @@ class DeepSVDD(NetDetector):
     ) -> None:
         super().__init__(shape, widths, latent)
         self.kind = encoder_kind(encoder)
-        self.training = Training(learning_rate=learning_rate, **training)
+        self.training = usual_training(self.shape, training, learning_rate=learning_rate)
         self.net = Distance(folded(self._encoder()), latent)
 
     def fit(self, x: Array, y: Array | None = None) -> None:
@@ -78,6 +80,10 @@ class DeepSVDD(NetDetector):
         scores = in_pieces(head, thinned(data.x[data.y <= 0])).sum(1)
         self.metrics |= health(self.called, embedding, spread, scores)
         self.net, self.ready = head, True
+
+    def embed(self, x: Array) -> Array:
+        """Where the net puts examples: `(N, *shape) -> (N, latent)`."""
+        return self._through(self.net.net, x)
 
     def _encoder(self) -> nn.Sequential:
         with seeded(self.training.seed):

@@ -11,6 +11,7 @@ from monitor.detect.deep.nets import MOST_WEIGHTS
 from monitor.errors import ConfigError
 
 _WIDEST = 1024
+_USUAL_WEIGHTS = 2**24
 
 
 def check_sides(shape: Sequence[int]) -> tuple[int, ...]:
@@ -24,8 +25,10 @@ def check_sides(shape: Sequence[int]) -> tuple[int, ...]:
 
 
 def usual_widths(size: int) -> tuple[int, ...]:
-    """One layer of half as many numbers as an example has, at most 1,024."""
-    return (max(1, min(size // 2, _WIDEST)),)
+    """One layer of half as many numbers as an example has, at most 1,024; fewer for examples of
+    over 16,384 numbers, so that the layer has at most 2**24 weights.
+    """
+    return (max(1, min(size // 2, _WIDEST, _USUAL_WEIGHTS // size)),)
 
 
 def check_dense(sizes: Sequence[int]) -> None:

@@ -15,8 +15,9 @@ from torch import nn
 
 from monitor.detect.deep.dense import check_dense, check_sides, dense, usual_widths
 from monitor.detect.deep.rebuilding import Rebuilder
+from monitor.detect.deep.sizes import usual_training
 from monitor.detect.deep.torch_base import checked_widths
-from monitor.detect.deep.training import Training, seeded, whole_number
+from monitor.detect.deep.training import seeded, whole_number
 
 _LATENT = 64
 
@@ -26,9 +27,9 @@ class DenseAutoencoder(Rebuilder):
     is on held-out normal examples: about 1 for a normal one.
 
     The example is flattened to n numbers. `widths` are the sizes of the encoder's layers (n / 2
-    if not given, at most 1,024), `latent` that of the bottleneck (64, at most n / 4): 28 x 28
-    pixels give a net 784-392-64-392-784. The rest are fields of `Training`. Raises ConfigError
-    for values that cannot be used.
+    if not given, at most 1,024; fewer for examples of over 16,384 numbers), `latent` that of the
+    bottleneck (64, at most n / 4): 28 x 28 pixels give a net 784-392-64-392-784. The rest are
+    fields of `Training`. Raises ConfigError for values that cannot be used.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class DenseAutoencoder(Rebuilder):
         self.widths = checked_widths(usual_widths(size) if widths is None else widths)
         self.latent = max(1, min(size // 4, _LATENT)) if latent is None else latent
         whole_number("latent", self.latent, 1, 4096)
-        self.training = Training(**training)
+        self.training = usual_training(self.shape, training)
         self._sizes = (size, *self.widths, self.latent)
         check_dense(self._sizes)
         self.net = self._untrained()

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from monitor.detect.deep.dense import check_dense, check_sides, dense
 from monitor.detect.deep.heads import Deviation
 from monitor.detect.deep.health import in_pieces, refuse_one_score, thinned
+from monitor.detect.deep.sizes import shrink_to
 from monitor.detect.deep.torch_base import PartsDetector, checked_widths
 from monitor.detect.deep.training import (
     Examples,
@@ -31,6 +32,7 @@ from monitor.types import Array, State
 
 _MARGIN = 5.0
 _FARTHEST = 10.0
+_MOST_PIXELS = 3072  # 32 x 32 in colour
 
 
 class DeviationNetwork(PartsDetector):
@@ -41,9 +43,9 @@ class DeviationNetwork(PartsDetector):
     are to have 0, labelled anomalies at least 5: the mean and the standard deviation of the
     Gaussian prior are 0 and 1 (equations 3 to 7 of the paper, with the prior itself in place of a
     sample of it). Each step sees as many labelled anomalies as others, drawn with repetition. It
-    finds what is like the labels, so use it beside detectors that need none. `widths` are the
-    hidden layers, the rest are fields of `Training`. Raises ConfigError for values that cannot be
-    used.
+    finds what is like the labels, so use it beside detectors that need none. A frame is shrunk to
+    at most 3,072 numbers. `widths` are the hidden layers, the rest are fields of `Training`.
+    Raises ConfigError for values that cannot be used.
     """
 
     view: ClassVar[str] = "statistics"
@@ -59,7 +61,8 @@ class DeviationNetwork(PartsDetector):
         **training: Any,
     ) -> None:
         super().__init__(check_sides(shape))
-        self.widths, self.size = checked_widths(widths), math.prod(self.shape)
+        self.shrink = shrink_to(self.shape, _MOST_PIXELS)
+        self.widths, self.size = checked_widths(widths), math.prod(self.shrink.shape(self.shape))
         check_dense((self.size, *self.widths, 2))
         self.training = Training(epochs=epochs, learning_rate=learning_rate, **training)
         self.net: Deviation = self._scorer().eval()
@@ -77,7 +80,7 @@ class DeviationNetwork(PartsDetector):
                 "deviation network learns from some: give labels, or take deep_svdd"
             )
         net = self._scorer()
-        _standardise(net, others.x.flatten(1))
+        _standardise(net, self.shrink(others.x).flatten(1))
         objective = _deviations(known, torch.Generator().manual_seed(self.training.seed))
         self.metrics = train(net, objective, others, self.training, progress=self.show_progress)
         refuse_one_score("the deviation network", in_pieces(net, thinned(others.x)).sum(1))
@@ -93,7 +96,8 @@ class DeviationNetwork(PartsDetector):
 
     def _scorer(self) -> Deviation:
         with seeded(self.training.seed):
-            return Deviation(dense((self.size, *self.widths, 2)), self.size, _FARTHEST)
+            layers = dense((self.size, *self.widths, 2))
+            return Deviation(layers, self.size, _FARTHEST, self.shrink)
 
 
 def _standardise(net: Deviation, rows: Tensor) -> None:

@@ -18,6 +18,7 @@ from monitor.detect.classical.mahalanobis import Mahalanobis
 from monitor.detect.deep.coupling import Coupling, Flow, halves
 from monitor.detect.deep.dense import check_dense, check_sides
 from monitor.detect.deep.health import health, in_pieces, spread_at_start, thinned
+from monitor.detect.deep.sizes import shrink_to
 from monitor.detect.deep.torch_base import PartsDetector, channel_shares
 from monitor.detect.deep.training import (
     Examples,
@@ -33,6 +34,7 @@ from monitor.detect.deep.training import (
 from monitor.types import Array
 
 _MARGIN = 0.1
+_MOST_PIXELS = 1024
 
 
 class NormalisingFlow(PartsDetector):
@@ -42,8 +44,9 @@ class NormalisingFlow(PartsDetector):
     The bound lies a tenth of the distance to the median below the smallest value of the training
     examples; what is likelier than that scores 0. The flow begins as the whitening of the
     Mahalanobis distance (robust scaling and shrunk covariance), and `steps` couplings of `hidden`
-    numbers bend that where the data are not normally distributed. The rest are fields of
-    `Training`. Raises ConfigError for values that cannot be used.
+    numbers bend that where the data are not normally distributed. A frame is shrunk to at most
+    1,024 numbers: `fastflow` sees more of it. The rest are fields of `Training`. Raises
+    ConfigError for values that cannot be used.
     """
 
     view: ClassVar[str] = "level"
@@ -59,7 +62,8 @@ class NormalisingFlow(PartsDetector):
         **training: Any,
     ) -> None:
         super().__init__(check_sides(shape))
-        self.size = math.prod(self.shape)
+        self.shrink = shrink_to(self.shape, _MOST_PIXELS)
+        self.size = math.prod(self.shrink.shape(self.shape))
         whole_number("steps", steps, 1, 64)
         whole_number("hidden", hidden, 1, 4096)
         check_dense((self.size, max(self.size, 3 * hidden * steps), 1))
@@ -75,7 +79,8 @@ class NormalisingFlow(PartsDetector):
         data = examples(x, y, self.shape)
         data = Examples(data.x[data.y <= 0], data.y[data.y <= 0])
         flow = self._flow()
-        _whiten(flow, Mahalanobis(self.shape), split(data)[0].x)
+        small = self.shrink(split(data)[0].x)
+        _whiten(flow, Mahalanobis(small.shape[1:]), small)
         with one_thread(), torch.no_grad():
             z = in_pieces(flow.standard, data.x)
             start = spread_at_start(thinned(z))
@@ -102,7 +107,7 @@ class NormalisingFlow(PartsDetector):
     def _flow(self) -> Flow:
         with seeded(self.training.seed):
             kept = halves(self.size, self.steps, self.training.seed)
-            return Flow(self.size, [Coupling(half, self.hidden) for half in kept])
+            return Flow(self.size, [Coupling(half, self.hidden) for half in kept], self.shrink)
 
 
 @torch.no_grad()

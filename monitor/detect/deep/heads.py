@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import log_softmax
 
+from monitor.detect.deep.sizes import Shrink
+
 
 class Deviation(nn.Module):
     """One number u of standardised examples, as (u + sqrt(u^2 + 4)) / 2: over 0, 1 where u is 0,
@@ -14,14 +16,15 @@ class Deviation(nn.Module):
     `centre` and `scale` are those of the P numbers of an example; what is farther than `farthest`
     scales away counts as that. `net` gives two numbers, of which u is the difference: a product
     with a single column is rounded by a row's place among the others, and so is an exponential.
+    Frames pass through `shrink` before.
     """
 
     centre: Tensor
     scale: Tensor
 
-    def __init__(self, net: nn.Sequential, size: int, farthest: float) -> None:
+    def __init__(self, net: nn.Sequential, size: int, farthest: float, shrink: Shrink) -> None:
         super().__init__()
-        self.net, self.farthest = net, farthest
+        self.net, self.farthest, self.shrink = net, farthest, shrink
         self.register_buffer("centre", torch.zeros(size))
         self.register_buffer("scale", torch.ones(size))
 
@@ -31,17 +34,19 @@ class Deviation(nn.Module):
 
     def raw(self, x: Tensor) -> Tensor:
         """u, of any sign: `(N, ...) -> (N, 1)`."""
-        z = (x.flatten(1) - self.centre) / self.scale
+        z = (self.shrink(x).flatten(1) - self.centre) / self.scale
         for_it, against = self.net(z.clamp(-self.farthest, self.farthest)).split(1, dim=1)
         difference: Tensor = for_it - against
         return difference
 
 
 class Shifts(nn.Module):
-    """K fixed transformations of a signal: `(N, C, T) -> (N * K, C, T)`, those of a row together.
+    """K fixed transformations of an example: `(N, C, ...) -> (N * K, C, ...)`, those of a row
+    together.
 
-    The k-th is `sign[k] * x[..., index[k]] + offset[k]`; `index` and `offset` are `(K, T)`. They
-    follow from a detector's parameters, so they are no part of its state.
+    The k-th is `sign[k] * x[..., index[k]] + offset[k]`, where the T pixels of a frame stand row
+    after row; `index` and `offset` are `(K, T)`. They follow from a detector's parameters, so they
+    are no part of its state.
     """
 
     index: Tensor
@@ -54,13 +59,13 @@ class Shifts(nn.Module):
             self.register_buffer(name, value, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        shifted = x[:, :, self.index] * self.sign[:, None] + self.offset
+        shifted = x.flatten(2)[:, :, self.index] * self.sign[:, None] + self.offset
         return shifted.transpose(1, 2).reshape(-1, *x.shape[1:])
 
 
 class Likeness(nn.Module):
-    """How unlike what is known the embeddings of an example's transformations are: `(N, C, T) ->
-    (N, 2 * K)`.
+    """How unlike what is known the embeddings of an example's transformations are: `(N, C, ...) ->
+    (N, 2 * K)`; frames pass through `shrink` before.
 
     The first K parts are 1 - similarity: the cosine to the nearest of the `memory` `(K, M, D)` of
     that transformation, times the length of the embedding in units of what is usual (`norm`,
@@ -72,10 +77,15 @@ class Likeness(nn.Module):
     weight: Tensor
 
     def __init__(
-        self, shifts: Shifts, encoder: nn.Sequential, ends: tuple[nn.Linear, nn.Linear], size: int
+        self,
+        shifts: Shifts,
+        encoder: nn.Sequential,
+        ends: tuple[nn.Linear, nn.Linear],
+        size: int,
+        shrink: Shrink,
     ) -> None:
         super().__init__()
-        self.shifts, self.encoder = shifts, encoder
+        self.shifts, self.encoder, self.shrink = shifts, encoder, shrink
         self.projection, self.classifier = ends
         count = len(shifts.index)
         self.register_buffer("memory", torch.zeros(count, size, self.projection.out_features))
@@ -84,7 +94,7 @@ class Likeness(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         count = len(self.norm)
-        seen = self.encoder(self.shifts(x))
+        seen = self.encoder(self.shifts(self.shrink(x)))
         embedding = self.projection(seen).reshape(-1, count, self.memory.shape[2])
         told = log_softmax(self.classifier(seen), 1).reshape(-1, count * count)
         length = (embedding.square().mean(2) + 1e-12).sqrt()

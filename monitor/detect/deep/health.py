@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from monitor.detect.deep.training import piece
 from monitor.errors import ModelError
 
 COLLAPSED = 1e-3
@@ -27,8 +28,8 @@ def thinned(x: Tensor) -> Tensor:
 
 @torch.no_grad()
 def in_pieces(net: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """`net` of all examples, 256 at a time: `(N, ...) -> (N, ...)`."""
-    return torch.cat([net(rows) for rows in torch.split(x, 256)])
+    """`net` of all examples, at most 256 at a time: `(N, ...) -> (N, ...)`."""
+    return torch.cat([net(rows) for rows in torch.split(x, piece(x))])
 
 
 def spread_at_start(embedding: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from monitor.detect.deep.nets import Crop, Pad
 from monitor.detect.deep.patch_net import Patches, Rows, Unpatched
+from monitor.detect.deep.sizes import Shrink
 from monitor.errors import ModelError
 
 with suppress(ImportError):  # without the extra `fast` nothing here is called
@@ -61,6 +62,13 @@ class Graph:
     def reshaped(self, value: str, sizes: Sequence[int]) -> str:
         """The same numbers in another shape; -1 stands for what is left."""
         return self.add("Reshape", [value, self.constant(sizes)])
+
+    def shrunk(self, layer: Shrink, value: str = "x") -> str:
+        """The means of squares of pixels."""
+        sides = [layer.factor] * 2
+        if layer.factor == 1:
+            return value
+        return self.add("AveragePool", [value], kernel_shape=sides, strides=sides)
 
     def weights(self, layer: Any) -> list[str]:
         """The constants of a layer's weight and, where it has one, bias."""

@@ -31,7 +31,9 @@ def _distance(graph: Graph, head: Any) -> str:
 
 
 def _deviation(graph: Graph, head: Any) -> str:
-    centred = graph.add("Sub", [graph.add("Flatten", ["x"]), graph.constant(head.centre)])
+    centred = graph.add(
+        "Sub", [graph.add("Flatten", [graph.shrunk(head.shrink)]), graph.constant(head.centre)]
+    )
     value = graph.add("Div", [centred, graph.constant(head.scale)])
     for operator, limit in (("Max", -head.farthest), ("Min", head.farthest)):
         value = graph.add(operator, [value, graph.constant(torch.full((1,), limit))])
@@ -46,8 +48,8 @@ def _deviation(graph: Graph, head: Any) -> str:
 def _likeness(graph: Graph, head: Any) -> str:
     """See `heads.Likeness`; every example is `count` rows between the shifts and the end."""
     rows, count, size = graph.shape[0], len(head.norm), head.memory.shape[2]
-    graph.shape = (rows * count, *graph.shape[1:])
-    seen = graph.sequence(head.encoder, _shifted(graph, head.shifts, rows))
+    graph.shape = (rows * count, *head.shrink.shape(graph.shape[1:]))
+    seen = graph.sequence(head.encoder, _shifted(graph, head, rows))
     told = graph.add("LogSoftmax", [linear(graph, head.classifier, seen)], axis=1)
     own = graph.constant([place * (count + 1) for place in range(count)])
     told = graph.add("Gather", [graph.reshaped(told, (rows, count * count)), own], axis=1)
@@ -82,7 +84,7 @@ def _elbo(graph: Graph, head: Any) -> str:
     wide = graph.reshaped(deviation, (rows, 1, latent))
     moved = graph.add("Mul", [wide, graph.constant(head.directions)])
     points = graph.add("Add", [graph.reshaped(mean, (rows, 1, latent)), moved])
-    rebuilt = _repeated(graph, head.outward, points, draws)
+    rebuilt = _repeated(graph, head.outward, graph.reshaped(points, (-1, latent)), draws)
     given = graph.reshaped("x", (rows, 1, *graph.shape[1:]))
     difference = graph.add("Sub", [rebuilt, given])
     square = graph.add("Mul", [difference, difference])
@@ -108,7 +110,7 @@ def _guess(graph: Graph, head: Any) -> str:
     given = graph.reshaped("x", (rows, 1, *graph.shape[1:]))
     shown = graph.add("Mul", [given, graph.constant(1 - head.masks)])
     shown = graph.add("Add", [shown, graph.constant(head.masks * head.token)])
-    guesses = _repeated(graph, head.net, shown, count)
+    guesses = _repeated(graph, head.net, graph.reshaped(shown, (-1, *graph.shape[1:])), count)
     guesses = graph.add("Mul", [guesses, graph.constant(head.masks)])
     told = graph.add("ReduceSum", [guesses, graph.constant([1])], keepdims=0)
     difference = graph.add("Sub", [told, "x"])
@@ -124,7 +126,8 @@ def _guess(graph: Graph, head: Any) -> str:
 def _flow(graph: Graph, head: Any) -> str:
     """See `coupling.Flow`."""
     rows, size = graph.shape[0], len(head.centre)
-    moved = graph.add("Sub", [graph.reshaped("x", (rows, size)), graph.constant(head.centre)])
+    flat = graph.reshaped(graph.shrunk(head.shrink), (rows, size))
+    moved = graph.add("Sub", [flat, graph.constant(head.centre)])
     scaled = graph.add("Mul", [moved, graph.constant(head.inverse)])
     scaled = graph.add("Min", [scaled, graph.number(FARTHEST)])
     value = linear(graph, head.first, graph.add("Max", [scaled, graph.number(-FARTHEST)]))
@@ -151,11 +154,10 @@ def _coupling(graph: Graph, step: Coupling, value: str) -> tuple[str, str]:
 
 
 def _repeated(graph: Graph, net: nn.Sequential, value: str, count: int) -> str:
-    """`net` of `count` variants of each example: `(N, count, ...) -> (N, count, *shape)`."""
+    """`net` of `count` variants of each example: `(N * count, ...) -> (N, count, *shape)`."""
     rows, *sides = graph.shape
     graph.shape = (rows * count, *sides)
-    inner = graph.reshaped(value, (rows * count, -1))
-    found = graph.sequence(net, inner)
+    found = graph.sequence(net, value)
     graph.shape = (rows, *sides)
     return graph.reshaped(found, (rows, count, *sides))
 
@@ -165,15 +167,16 @@ def _columns(graph: Graph, value: str, start: int, end: int) -> str:
     return graph.add("Slice", [value, *bounds])
 
 
-def _shifted(graph: Graph, shifts: Any, rows: int) -> str:
-    _, channels, samples = graph.shape
-    count = len(shifts.index)
-    value = graph.add("Gather", ["x", graph.constant(shifts.index.flatten().tolist())], axis=2)
+def _shifted(graph: Graph, head: Any, rows: int) -> str:
+    shifts, (_, channels, *sides) = head.shifts, graph.shape
+    count, samples = shifts.index.shape
+    value = graph.reshaped(graph.shrunk(head.shrink), (rows, channels, samples))
+    value = graph.add("Gather", [value, graph.constant(shifts.index.flatten().tolist())], axis=2)
     value = graph.reshaped(value, (rows, channels, count, samples))
     value = graph.add("Mul", [value, graph.constant(shifts.sign[:, None])])
     value = graph.add("Add", [value, graph.constant(shifts.offset)])
     value = graph.add("Transpose", [value], perm=[0, 2, 1, 3])
-    return graph.reshaped(value, (rows * count, channels, samples))
+    return graph.reshaped(value, (rows * count, channels, *sides))
 
 
 HEADS: dict[type[nn.Module], Callable[[Graph, Any], str]] = {

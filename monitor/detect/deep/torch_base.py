@@ -8,10 +8,11 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from monitor.detect.deep import onnx_backend
 from monitor.detect.deep.nets import check_shape, check_weights
+from monitor.detect.deep.sizes import usual_widths
 from monitor.detect.deep.training import one_thread, whole_number
 from monitor.errors import ConfigError, ModelError
 from monitor.types import Array, State
@@ -58,12 +59,7 @@ class PartsDetector:
 
     def parts(self, x: Array) -> Array:
         """What the score is the sum of: `(N, *shape) -> (N, P)`; see `nets.py`."""
-        self._need_weights()
-        if x.shape[1:] != self.shape:
-            raise ModelError(f"examples have shape {x.shape[1:]}; the net is for {self.shape}")
-        with one_thread(), torch.inference_mode():
-            parts: Array = self.net(torch.from_numpy(np.ascontiguousarray(x, np.float32))).numpy()
-        return parts
+        return self._through(self.net, x)
 
     def compile(self, chunk: int, backend: str = "auto") -> Program:
         """The score for calls of exactly `chunk` examples, as fast as the backend can.
@@ -95,17 +91,28 @@ class PartsDetector:
             tensor.copy_(torch.from_numpy(np.array(state[key])))
         self.ready = True
 
+    def _through(self, part: Callable[[Tensor], Tensor], x: Array) -> Array:
+        """What a part of the net gives for examples `(N, *shape)`, each by itself."""
+        self._need_weights()
+        if x.shape[1:] != self.shape:
+            raise ModelError(f"examples have shape {x.shape[1:]}; the net is for {self.shape}")
+        with one_thread(), torch.inference_mode():
+            found: Array = part(torch.from_numpy(np.ascontiguousarray(x, np.float32))).numpy()
+        return found
+
     def _need_weights(self) -> None:
         if not self.ready:
             raise ModelError(f"{type(self).__name__} has no weights yet: call fit or restore first")
 
 
 class NetDetector(PartsDetector):
-    """One whose net is convolutional: stages of `widths` channels, and `latent` numbers inside."""
+    """One whose net is convolutional: stages of `widths` channels, and `latent` numbers inside;
+    `sizes.py` has the usual ones.
+    """
 
-    def __init__(self, shape: Sequence[int], widths: Sequence[int], latent: int) -> None:
+    def __init__(self, shape: Sequence[int], widths: Sequence[int] | None, latent: int) -> None:
         super().__init__(check_shape(shape))
-        self.widths = checked_widths(widths)
+        self.widths = checked_widths(usual_widths(self.shape) if widths is None else widths)
         whole_number("latent", latent, 1, 4096)
         check_weights(self.shape, self.widths, latent)
         self.latent = latent

@@ -15,16 +15,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from monitor.detect.deep.dense import check_dense, check_sides, dense, usual_widths
+from monitor.detect.deep.dense import check_sides
 from monitor.detect.deep.elbo import Elbo, codes, divergence, draw_errors, quasi_random
+from monitor.detect.deep.encoders import WITH_DENSE, encoder_kind, usual_encoder
 from monitor.detect.deep.health import health, in_pieces, spread_at_start, thinned
 from monitor.detect.deep.nets import folded
+from monitor.detect.deep.sizes import usual_latent, usual_training
 from monitor.detect.deep.torch_base import PartsDetector, channel_shares, checked_widths
 from monitor.detect.deep.training import (
     Examples,
     Loss,
     Objective,
-    Training,
     examples,
     one_thread,
     seeded,
@@ -34,6 +35,8 @@ from monitor.detect.deep.training import (
 )
 from monitor.types import Array
 
+_LATENT = 16
+_DRAWS = {2: 4, 3: 1}  # by the axes of an example: a decoder of frames costs too much for more
 _DEAD = 1e-2
 _SMALLEST_ERROR = 1e-4
 
@@ -47,30 +50,37 @@ class VariationalAutoencoder(PartsDetector):
     estimated anew on held-out examples. The least value is the constant of that density,
     (T / 2) log(2 pi variance) of each channel: without it every term is at least 0. Scoring is
     deterministic: the divergence in closed form, the expectation over `draws` fixed
-    quasi-random directions (1 for the mean alone), which belong to the state.
+    quasi-random directions (4; 1, the mean alone, for frames), which belong to the state.
 
-    The example is flattened to n numbers. `widths` are the sizes of the encoder's layers (n / 2
-    if not given, at most 1,024), `latent` is the number of latent numbers; the rest are fields of
-    `Training`. Raises ConfigError for values that cannot be used.
+    `encoder` is one of WITH_DENSE: a window of n numbers is flattened (`dense`), frames are
+    convolved (`conv`). `widths` are the sizes of its layers (if not given, n / 2, at most 1,024),
+    or the channels of its stages; `latent` is the number of latent numbers (16; more for frames of
+    over 48 x 48 pixels). The rest are fields of `Training`. Raises ConfigError for values that
+    cannot be used.
     """
+
+    net: Elbo
 
     def __init__(
         self,
         shape: Sequence[int],
         *,
         widths: Sequence[int] | None = None,
-        latent: int = 16,
-        draws: int = 4,
+        latent: int | None = None,
+        draws: int | None = None,
+        encoder: str | None = None,
         **training: Any,
     ) -> None:
         super().__init__(check_sides(shape))
         self.size = math.prod(self.shape)
-        self.widths = checked_widths(usual_widths(self.size) if widths is None else widths)
-        whole_number("latent", latent, 1, 4096)
-        whole_number("draws", draws, 1, 64)
-        check_dense((self.size, *self.widths, 2 * latent))
-        self.latent, self.draws = latent, draws
-        self.training = Training(**training)
+        self.kind = encoder_kind(encoder or usual_encoder(self.shape), WITH_DENSE)
+        self.widths = checked_widths(self.kind.widths(self.shape) if widths is None else widths)
+        self.latent = usual_latent(self.shape, _LATENT) if latent is None else latent
+        self.draws = _DRAWS[len(self.shape)] if draws is None else draws
+        whole_number("latent", self.latent, 1, 4096)
+        whole_number("draws", self.draws, 1, 64)
+        self.kind.check(self.shape, self.widths, 2 * self.latent)
+        self.training = usual_training(self.shape, training)
         self.net = self._head(self._variational())
 
     def fit(self, x: Array, y: Array | None = None) -> None:
@@ -100,17 +110,21 @@ class VariationalAutoencoder(PartsDetector):
         """
         return channel_shares(self.parts(x)[:, :-1])
 
+    def rebuild(self, x: Array) -> Array:
+        """What the mean of an example's codes becomes: `(N, *shape) -> (N, *shape)`."""
+        net = self.net
+        return self._through(lambda rows: net.outward(codes(net.inward, rows)[0]), x)
+
+    def embed(self, x: Array) -> Array:
+        """The means of the examples' codes: `(N, *shape) -> (N, latent)`."""
+        return self._through(lambda rows: codes(self.net.inward, rows)[0], x)
+
     def _variational(self) -> _Variational:
         with seeded(self.training.seed):
-            inward = dense((self.size, *self.widths, 2 * self.latent))
-            outward = dense((self.latent, *reversed(self.widths), self.size))
+            inward = self.kind.encoder(self.shape, self.widths, 2 * self.latent)
+            outward = self.kind.decoder(self.shape, self.widths, self.latent)
             directions = quasi_random(self.draws, self.latent, self.training.seed)
-            return _Variational(
-                nn.Sequential(nn.Flatten(), *inward),
-                nn.Sequential(*outward, nn.Unflatten(1, self.shape)),
-                directions,
-                self.shape[0],
-            )
+            return _Variational(inward, outward, directions, self.shape[0])
 
     def _head(self, net: _Variational) -> Elbo:
         return Elbo(folded(net.inward), folded(net.outward), net.directions, self.shape[0])
