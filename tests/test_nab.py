@@ -202,6 +202,12 @@ def test_spikes_are_found_and_figures_written(
     assert found["leave_one_group_out_standard"] <= found["standard"]
     assert found["reward_low_FN_rate"] >= found["reward_low_FP_rate"] > 90
     assert found["seconds"] > 0
+    rows = pd.read_csv(scores / "a/one.together.csv")
+    assert list(rows) == ["file", "time", "detector", "raw", "value"]
+    assert len(rows) == 600
+    assert rows["value"].between(0, 1).all()
+    assert rows["value"].idxmax() == 450
+    assert len(pd.read_csv(scores / "b/two.novelty.csv")["raw"].dropna()) > 500
     rows = pd.read_csv(scores / "nab.csv")
     assert list(rows) == ["item", "label", "detector", "score"]
     together = rows[(rows["detector"] == "together") & rows["item"].str.startswith("a/one.csv/")]

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from monitor.errors import ConfigError
 from monitor.offline.reproduce import skab, skab_report
 from monitor.offline.reproduce.data import find, listed
-from monitor.offline.reproduce.scores import write_scores
 from monitor.offline.reproduce.skab import CHANNELS, REGISTRY, TRAINING, Method, Run, Scored
 from monitor.offline.reproduce.skab_scoring import (
     Changes,
@@ -189,8 +188,12 @@ def test_the_report_has_every_figure_and_a_row_for_each_published_method(
     assert set(found["files"]) == {"one-0", "two-7"}
     shown = skab_report.table(found)
     assert shown.row_count == 3 + len(skab_report.PUBLISHED) + 2
-    path = write_scores(tmp_path / "scores", "skab", skab_report.told("ensemble", scored))
-    table = pd.read_csv(path)
+    skab_report.write(tmp_path / "scores", {"ensemble": scored})
+    table = pd.read_csv(tmp_path / "scores" / "two-7.ensemble.csv")
+    assert list(table.columns) == ["file", "time", "detector", "raw", "value"]
+    assert np.allclose(table["raw"] / scored[1].cut, table["value"])
+    assert len(table) == ROWS - TRAINING
+    table = pd.read_csv(tmp_path / "scores" / "skab.csv")
     assert list(table.columns) == ["item", "label", "detector", "score"]
     second = table[table["item"].str.startswith("two-7/")]
     assert np.allclose(scored[1].raw / scored[1].cut, second["score"])
@@ -202,8 +205,8 @@ def test_scores_that_cannot_be_written_are_told_in_one_line(
     scored: list[Scored], tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(ConfigError, match=r"file/skab\.csv: cannot be written"):
-        write_scores(tmp_path / "file", "skab", skab_report.told("ensemble", scored))
+    with pytest.raises(ConfigError, match=r"file/.*\.csv: cannot be written"):
+        skab_report.write(tmp_path / "file", {"ensemble": scored})
 
 
 def test_rules_that_look_at_no_data_are_told_beside(scored: list[Scored]) -> None:

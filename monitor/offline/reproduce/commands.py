@@ -25,7 +25,7 @@ JsonFile = Annotated[
 Scores = Annotated[
     Path | None,
     typer.Option(
-        metavar="DIR", help="Write every score here as a CSV: item, label, detector, score."
+        metavar="DIR", help="Write every score here as CSV: item, label, detector, score."
     ),
 ]
 

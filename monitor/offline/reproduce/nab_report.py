@@ -35,7 +35,7 @@ from monitor.offline.reproduce.nab_scoring import (
     leave_one_group_out,
     total_at,
 )
-from monitor.offline.reproduce.scores import Told, write_scores
+from monitor.offline.reproduce.scores import Recorded, Told, write_scores, write_series
 
 URL = "https://raw.githubusercontent.com/numenta/NAB/ea702d75cc2258d9d7dd35ca8e5e2539d71f3140/"
 REGISTRY = Path(__file__).with_name("nab.sha256")
@@ -76,6 +76,7 @@ def run(data: Path | None, *, json_file: Path | None = None, scores: Path | None
     found = figures(judged, profiles)
     found["seconds"] = round(time.perf_counter() - began, 1)
     if scores:
+        write_series(scores, recorded(detectors, series, scored))
         write_scores(scores, "nab", told(detectors, series, scored, judged))
     console = Console()
     console.print(table(found))
@@ -100,6 +101,19 @@ def figures(found: Mapping[str, Marked], profiles: Mapping[str, Profile]) -> dic
         "rows": sum(len(one.scores) for one in every),
         "files": {name: round(total_at(one, standard, at), 3) for name, one in found.items()},
     }
+
+
+def recorded(
+    detectors: Sequence[str], series: Mapping[str, Series], scored: Mapping[str, Scored]
+) -> Iterator[Recorded]:
+    """What each detector says of each series, and what they say together, with the benchmark's
+    score as the value.
+    """
+    for name, said in scored.items():
+        stamps = pd.to_datetime(series[name].time, unit="s")
+        columns = zip(detectors, said.raw.T, said.value.T, strict=True)
+        for detector, raw, value in [*columns, (TOGETHER, said.fused, said.score)]:
+            yield Recorded(name, stamps, detector, raw, value)
 
 
 def told(

@@ -17,7 +17,7 @@ from monitor import journal
 from monitor.errors import ConfigError
 from monitor.offline.figures import write_figures
 from monitor.offline.measures import ranking
-from monitor.offline.reproduce.scores import Told, write_scores
+from monitor.offline.reproduce.scores import Recorded, Told, write_scores, write_series
 from monitor.offline.reproduce.skab import (
     CHANGES,
     OUTLIERS,
@@ -74,8 +74,7 @@ def run(
     changes = score_runs(runs, CHANGES, progress=True)
     found = {**figures(outliers, changes), "seconds": round(time.perf_counter() - began, 1)}
     if scores:
-        change = told(f"{CHANGES.detector}-change", changes)
-        write_scores(scores, "skab", chain(told(OUTLIERS.detector, outliers), change))
+        write(scores, {OUTLIERS.detector: outliers, f"{CHANGES.detector}-change": changes})
     Console().print(table(found))
     if json_file:
         write_figures(json_file, found)
@@ -118,6 +117,17 @@ def floors(scored: Sequence[Scored]) -> dict[str, Any]:
         "change_told_every": FLOOR_PERIOD,
         **_changes(told),
     }
+
+
+def write(folder: Path, found: Mapping[str, Sequence[Scored]]) -> None:
+    """Every score: a CSV for each run and detector, and all in one with the labels."""
+    every = [(name, one) for name, scored in found.items() for one in scored]
+    rows = [
+        Recorded(one.run.name, one.run.stamps[TRAINING:], name, one.raw, one.value)
+        for name, one in every
+    ]
+    write_series(folder, rows)
+    write_scores(folder, "skab", chain(*(told(name, scored) for name, scored in found.items())))
 
 
 def told(detector: str, scored: Sequence[Scored]) -> Iterator[Told]:
