@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from monitor.connect.recording.reading import Recording, read_recordings
+from monitor.connect.recording.sounds import heard_in, is_sound
 from monitor.connect.recording.table import LABELS, SENSOR, read_frame
 from monitor.connect.recording.times import NAMES, time_of
 from monitor.errors import ConfigError
@@ -25,12 +26,17 @@ def stream_of(
     rate: float | None = None,
     time_column: str | None = None,
 ) -> StreamConfig:
-    """A stream that fits a CSV or Parquet file: all columns of numbers, at the rate of its times.
+    """A stream that fits a CSV or Parquet file: all columns of numbers, at the rate of its times;
+    or a file of sound.
 
     `channels` and `rate` are taken as they are where given. Raises ConfigError where the file
     cannot tell.
     """
-    if not channels or rate is None:
+    if is_sound(path):
+        heard = heard_in(path)
+        channels = channels or [f"sound_{n}" for n in range(1, len(heard.data) + 1)]
+        rate = rate or float(heard.rate)
+    elif not channels or rate is None:
         frame = read_frame(path)
         numbers = [str(name) for name in frame.select_dtypes("number").columns]
         offered = [n for n in numbers if n.lower() not in NO_CHANNELS and n != time_column]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from monitor.connect.recording.player import chunks
 from monitor.connect.recording.reading import SUFFIXES, Recording, read_recordings
+from monitor.connect.recording.sounds import is_sound, may_be_of
 from monitor.connect.recording.table import DELIMITERS
 from monitor.errors import ConfigError
 from monitor.features.front import front
@@ -112,6 +113,8 @@ def _files(paths: Iterable[Path]) -> list[Path]:
 def _has_channels(path: Path, stream: StreamConfig) -> bool:
     """Whether a file looks as if it were of a stream: by its columns, or an array's shape."""
     wanted = stream.window.channels
+    if is_sound(path):
+        return may_be_of(path, stream.window)
     try:
         if path.suffix.lower() == ".npy":
             shape = np.load(path, mmap_mode="r", allow_pickle=False).shape

@@ -1,4 +1,6 @@
-"""Recorded data from files: CSV, Parquet and NumPy arrays, for training, replay and evaluation."""
+"""Recorded data from files: CSV, Parquet, NumPy arrays and sound, for training, replay and
+evaluation.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +11,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.connect.recording.sounds import SOUNDS, is_sound, read_sound, sensor_in
 from monitor.connect.recording.table import Table, read_table
 from monitor.errors import ConfigError
 from monitor.settings import StreamConfig
 from monitor.types import Array
 from monitor.windowing import Window
 
-SUFFIXES = (".csv", ".npy", ".parquet")
+SUFFIXES = (".csv", ".npy", ".parquet", *SOUNDS)
 RATE_TOLERANCE = 0.2
 
 
@@ -50,12 +53,16 @@ def read_recordings(
     """Read files, and all that lies in folders, as recordings of the channels of a stream.
 
     A sensor is called what the column `sensor` says, else by its file's name without the ending;
-    where two files share it, by folder and name. Raises ConfigError, in one line, for whatever
-    cannot be used.
+    where two files share it, by folder and name. A time at the end of the name of a file of sound
+    is when it begins, and no part of the sensor's name. Raises ConfigError, in one line, for
+    whatever cannot be used.
     """
     files = _files(paths)
     found: list[Recording] = []
     for path, name in zip(files, _names(files), strict=True):
+        if is_sound(path):
+            found.append(_recording(read_sound(path, stream.window), sensor_in(name, path), path))
+            continue
         table = read_table(path, stream.window, time_column)
         found += [_recording(part, sensor or name, path) for sensor, part in table.by_sensor()]
     for recording in found:
