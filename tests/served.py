@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 
 from monitor.passwords import Cost, hash_password
-from monitor.types import Alert, Labels, Notice, Partition
+from monitor.types import Alert, Evidence, Labels, Notice, Partition
 from monitor.view import Histogram, LaneView, ModelInfo, View
 
 DETECTORS = ("conv_ae", "deep_svdd", "online_iforest")
@@ -180,3 +181,14 @@ def growing(clock: Callable[[], float]) -> Callable[[], View]:
         return fleet(now, 12_400.0 + 50.0 * (now - start))
 
     return view
+
+
+def evidence(
+    of: Alert, kind: Literal["frame", "sound"] = "frame", *, offset: int = 118
+) -> Evidence:
+    """A frame with a bright square, or a sound with a loud band, which the detector found."""
+    example = np.full((3, 48, 64) if kind == "frame" else (1, 32, 40), 90, np.float32)
+    heat = np.zeros(example.shape[1:], np.float32)
+    example[:, 10:20, 30:45], heat[10:20, 30:45] = 220, 1
+    found = of.partition, offset, of.id, of.stream, of.sensor, of.time, "conv_ae", example, heat
+    return Evidence(*found, kind=kind)

@@ -232,6 +232,8 @@ def test_every_answer_carries_the_security_headers(served: httpx.Client) -> None
 def test_the_api_describes_itself_and_loads_nothing_from_elsewhere(served: httpx.Client) -> None:
     paths = get(served, "/openapi.json")["paths"]
     assert {"/metrics", "/healthz", "/readyz", "/api/v1/sensors", "/api/v1/alerts"} <= set(paths)
+    answers = paths["/api/v1/alerts/{alert}/picture.png"]["get"]["responses"]
+    assert "image/png" in answers["200"]["content"]
     assert served.get("/docs").status_code == served.get("/redoc").status_code == 404
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from monitor import __version__
 from monitor.serve import schema
+from monitor.serve.pictures import address
 from monitor.serve.series import distinct, peaks, ratio
 from monitor.types import Alert, Partition
 from monitor.view import LaneView, View
@@ -25,7 +26,7 @@ def sensors(view: View, query: schema.SensorQuery) -> schema.Sensors:
         worst = {id(lane): peaks(lane) for lane, _ in places}
         places.sort(key=lambda place: -worst[id(place[0])][place[1]])
     page = places[query.offset : query.offset + query.limit]
-    alerts = _by_sensor(view.alerts)
+    alerts = _by_sensor(view)
     return schema.Sensors(
         total=len(places),
         limit=query.limit,
@@ -42,7 +43,7 @@ def sensor(view: View, stream: str, name: str) -> schema.SensorDetail | None:
     lane, row = place
     there = np.isfinite(lane.times[row])
     history = [_history(lane, row, column, there) for column in range(len(lane.detectors))]
-    known = _known(place, _by_sensor(view.alerts))
+    known = _known(place, _by_sensor(view))
     return schema.SensorDetail(**known, times=lane.times[row][there].tolist(), history=history)
 
 
@@ -54,7 +55,9 @@ def alarms(view: View, query: schema.AlarmQuery) -> schema.Alarms:
         latest = {alert.id: alert for alert in steps} | latest
     found = [a for a in latest.values() if query.stream in (None, a.stream)]
     found.sort(key=_urgency)
-    return schema.Alarms(total=len(found), items=[_alarm(a) for a in found[: query.limit]])
+    pictures = _pictures(view)
+    items = [_alarm(alert, pictures) for alert in found[: query.limit]]
+    return schema.Alarms(total=len(found), items=items)
 
 
 def status(view: View, readiness: schema.Readiness, now: float) -> schema.Status:
@@ -94,11 +97,26 @@ def _matches(place: Place, query: schema.SensorQuery) -> bool:
     return wanted and query.stream in (None, stream)
 
 
-def _by_sensor(alerts: Iterable[Alert]) -> Mapping[tuple[str, str], list[schema.Alarm]]:
+def _by_sensor(view: View) -> Mapping[tuple[str, str], list[schema.Alarm]]:
+    """The open alerts."""
     found: dict[tuple[str, str], list[schema.Alarm]] = {}
-    for alert in sorted(alerts, key=_urgency):
-        found.setdefault((alert.stream, alert.sensor), []).append(_alarm(alert))
+    pictures = _pictures(view)
+    for alert in sorted(view.alerts, key=_urgency):
+        found.setdefault((alert.stream, alert.sensor), []).append(_alarm(alert, pictures))
     return found
+
+
+def _pictures(view: View) -> Mapping[str, schema.Picture]:
+    """The newest picture of each alert that has any, by the alert's id."""
+    return {
+        evidence.alert: schema.Picture(
+            url=address(evidence),
+            kind=evidence.kind,
+            detector=evidence.detector,
+            time=evidence.time,
+        )
+        for evidence in view.evidence
+    }
 
 
 def _known(place: Place, alerts: Mapping[tuple[str, str], list[schema.Alarm]]) -> dict[str, object]:
@@ -147,7 +165,7 @@ def _history(
     )
 
 
-def _alarm(alert: Alert) -> schema.Alarm:
+def _alarm(alert: Alert, pictures: Mapping[str, schema.Picture]) -> schema.Alarm:
     shares = sorted(alert.channels.items(), key=lambda item: -item[1])
     fields = alert._asdict() | {
         "topic": alert.partition.topic,
@@ -155,6 +173,7 @@ def _alarm(alert: Alert) -> schema.Alarm:
         "scores": dict(alert.scores),
         "channels": dict(shares),
         "labels": dict(alert.labels),
+        "picture": pictures.get(alert.id),
     }
     return schema.Alarm(**fields)
 

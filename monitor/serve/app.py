@@ -14,6 +14,7 @@ from monitor import __version__
 from monitor.serve import api, schema
 from monitor.serve.guard import Guard, trusted
 from monitor.serve.metrics import CONTENT_TYPE, Exposition
+from monitor.serve.pictures import Gallery
 from monitor.serve.readiness import Expected, readiness
 from monitor.serve.refusals import Refusals
 from monitor.serving import ServeConfig
@@ -27,6 +28,7 @@ PAGE = {
     "fleet.js": "text/javascript; charset=utf-8",
     "detail.js": "text/javascript; charset=utf-8",
     "alerts.js": "text/javascript; charset=utf-8",
+    "picture.js": "text/javascript; charset=utf-8",
     "process.js": "text/javascript; charset=utf-8",
     "dom.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
@@ -52,6 +54,7 @@ def application(
     _add_health(app, view, expected, clock)
     _add_metrics(app, Exposition(view, settings.max_sensors, refusals.totals))
     _add_sensors(app, view)
+    _add_alerts(app, view, Gallery())
     _add_process(app, view, expected, clock)
     _add_page(app)
     return Guard(app, settings, refusals)
@@ -98,10 +101,26 @@ def _add_sensors(app: FastAPI, view: Publisher) -> None:
             raise HTTPException(404, f"{detail}; /api/v1/sensors lists those it has")
         return found
 
+
+def _add_alerts(app: FastAPI, view: Publisher, gallery: Gallery) -> None:
     @app.get("/api/v1/alerts", tags=["alerts"])
     async def alerts(query: Annotated[schema.AlarmQuery, Query()]) -> schema.Alarms:
         """Open alerts, and with `state=all` those resolved not long ago."""
         return api.alarms(view(), query)
+
+    @app.get(
+        "/api/v1/alerts/{alert:path}/picture.png",
+        tags=["alerts"],
+        response_class=Response,
+        responses={200: {"content": {"image/png": {}}}, 404: {"model": schema.Problem}},
+    )
+    async def picture(alert: str, query: Annotated[schema.PictureQuery, Query()]) -> Response:
+        """What an alert of a camera or a microphone was raised for, beside its heat map."""
+        found = gallery.picture(view(), alert, query.offset)
+        if found is None:
+            detail = f"this process has no picture of alert {alert!r}"
+            raise HTTPException(404, f"{detail}; /api/v1/alerts?state=all tells where there is one")
+        return Response(found, media_type="image/png")
 
 
 def _add_process(app: FastAPI, view: Publisher, expected: Expected, clock: Clock) -> None:

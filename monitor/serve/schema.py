@@ -60,6 +60,15 @@ class Reading(Answer):
     progress: Number = Field(description="share of the warm-up that is done")
 
 
+class Picture(Answer):
+    """What an alert of a camera or a microphone was raised for, beside its heat map."""
+
+    url: str = Field(description="from the address of the page on")
+    kind: Literal["frame", "sound"]
+    detector: str = Field(description="whose heat map it is")
+    time: float = Field(description="of the step of the alert")
+
+
 class Alarm(Answer):
     """An alert at its latest step. Times are seconds since the epoch, event time."""
 
@@ -78,6 +87,7 @@ class Alarm(Answer):
     scores: dict[str, Number] = Field(description="value of each detector at the latest step")
     channels: dict[str, Number] = Field(description="share of each channel, the largest first")
     labels: dict[str, str]
+    picture: Picture | None = Field(description="the newest, null where there is none")
 
 
 class Sensor(Answer):
@@ -208,6 +218,12 @@ class SensorQuery(Query):
     sort: Literal["name", "score"] = "name"
     limit: int = Field(100, ge=1, le=1000)
     offset: int = Field(0, ge=0)
+
+
+class PictureQuery(Query):
+    """Which picture of an alert."""
+
+    offset: int | None = Field(None, description="of the step's record; else the newest picture")
 
 
 class AlarmQuery(Query):

@@ -89,15 +89,26 @@ class Visit:
 
 def visit(url: str, milliseconds: int = 3000) -> Visit:
     """Open a page, let its own time run so long, and read it."""
+    done = _opened(url, milliseconds, "--dump-dom")
+    complaints = [line for line in done.stderr.splitlines() if ":CONSOLE" in line]
+    return Visit(Tree(done.stdout).root, complaints)
+
+
+def photograph(url: str, file: Path, milliseconds: int = 3000, *flags: str) -> None:
+    """Open a page, let its own time run so long, and keep what is to be seen as PNG."""
+    _opened(url, milliseconds, f"--screenshot={file}", "--hide-scrollbars", *flags)
+
+
+def _opened(url: str, milliseconds: int, *flags: str) -> subprocess.CompletedProcess[str]:
     path = program("chromium", "chromium")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        done = subprocess.run(
+        return subprocess.run(
             [
                 path,
                 *FLAGS,
                 f"--user-data-dir={Path(profile)}",
                 f"--virtual-time-budget={milliseconds}",
-                "--dump-dom",
+                *flags,
                 url,
             ],
             capture_output=True,
@@ -105,5 +116,3 @@ def visit(url: str, milliseconds: int = 3000) -> Visit:
             timeout=120,
             check=True,
         )
-    complaints = [line for line in done.stderr.splitlines() if ":CONSOLE" in line]
-    return Visit(Tree(done.stdout).root, complaints)

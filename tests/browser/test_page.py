@@ -7,14 +7,19 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
 
 from monitor.errors import MonitorError
 from monitor.serve.app import PAGE
 from monitor.serve.http import Server
 from monitor.serving import ServeConfig
 from monitor.view import View
-from tests.browser.chromium import Visit, visit
-from tests.served import alert, fleet, growing, hashed, lane
+from tests.browser.chromium import Visit, photograph, visit
+from tests.served import alert, evidence, fleet, growing, hashed, lane
 
 EVIL = '<img src=x onerror="document.title=1">&amp;'
 
@@ -132,6 +137,82 @@ def test_names_and_reasons_are_text_never_markup() -> None:
     assert seen.page.one(id="cells").one("button").one(class_="cell-name").text == EVIL
     assert seen.page.one(id="open").one(class_="reason").text == EVIL
     assert [image.attributes["src"] for image in seen.page.every("img")] == ["icon.svg"]
+
+
+MAGENTA = (250, 0, 250)
+
+
+def pictured(*, phase: str = "firing") -> View:
+    """A camera whose alert shows a frame that is magenta, and a microphone's."""
+    now = time.time()
+    seen, heard = (alert(name, opened=now - 9, time=now - 5) for name in ("camera-1", "mic-1"))
+    frame = evidence(seen)
+    frame.example[:] = np.reshape(MAGENTA, (3, 1, 1))
+    open_alerts = (seen, heard) if phase == "firing" else ()
+    steps = tuple(a._replace(phase="resolved") for a in (seen, heard)) if phase != "firing" else ()
+    return View(
+        now,
+        lanes=(lane(["camera-1", "mic-1", "pump-1"], [[4.0], [3.5], [0.4]], now=now),),
+        alerts=open_alerts,
+        recent_alerts=open_alerts + steps,
+        evidence=(frame, evidence(heard, "sound")),
+    )
+
+
+def test_an_alert_of_a_camera_shows_its_picture_small_and_large() -> None:
+    view = pictured()
+    seen = see(lambda: view, "#vibration/camera-1")
+    assert seen.complaints == []
+    whole = seen.page.one(id="picture").one("img")
+    thumbnails = seen.page.one(id="open").every("img")
+    assert len(thumbnails) == 2
+    for image in (whole, *thumbnails):
+        assert int(image.attributes["width"] or 0) > 100, "it is loaded"
+        assert int(image.attributes["height"] or 0) > 50
+    assert whole.attributes["alt"] == "Frame of camera-1, and where conv_ae finds it anomalous"
+    assert whole.attributes["src"] == thumbnails[0].attributes["src"]
+    assert seen.page.one(id="picture").one("figcaption").text.startswith("Frame")
+
+
+def test_a_microphone_shows_its_spectrogram_and_a_pump_nothing() -> None:
+    view = pictured()
+    page = see(lambda: view, "#vibration/mic-1").page
+    assert page.one(id="picture").one("img").attributes["alt"] == (
+        "Spectrogram of mic-1, and where conv_ae finds it anomalous"
+    )
+    assert see(lambda: view, "#vibration/pump-1").page.one(id="picture").every("img") == []
+
+
+def test_the_picture_of_a_resolved_alert_can_still_be_seen() -> None:
+    view = pictured(phase="resolved")
+    page = see(lambda: view, "#vibration/camera-1").page
+    assert page.one(id="open").every("img") == []
+    assert len(page.one(id="picture").every("img")) == 1
+    assert [row.every("button")[0].text for row in page.one(id="recent").every("tr")] == [
+        "camera-1 ▣",
+        "mic-1 ▣",
+    ]
+
+
+@pytest.mark.parametrize("scheme", [(), ("--blink-settings=preferredColorScheme=0",)])
+def test_the_picture_is_to_be_seen_in_a_light_and_in_a_dark_page(
+    tmp_path: Path, scheme: tuple[str, ...]
+) -> None:
+    view = pictured()
+    with Server(lambda: view, ServeConfig(port=0)) as server:
+        photograph(f"{server.url}/#vibration/camera-1", tmp_path / "page.png", 3000, *scheme)
+        empty = replace(view, evidence=())
+        view = empty
+        photograph(f"{server.url}/#vibration/camera-1", tmp_path / "none.png", 3000, *scheme)
+    with_picture, without = (
+        np.asarray(Image.open(tmp_path / name).convert("RGB"), np.int16)
+        for name in ("page.png", "none.png")
+    )
+    bright = bool(with_picture[5, 5].sum() > 384)
+    assert bright is (not scheme)
+    near = [np.abs(shown - MAGENTA).max(axis=2) < 12 for shown in (with_picture, without)]
+    assert near[0].sum() > 40_000, "the frame of the alert, small and large"
+    assert near[1].sum() == 0
 
 
 def test_an_empty_process_says_so() -> None:

@@ -1,5 +1,6 @@
 // Open alerts as cards, all recent ones as a table.
 import { byId, keep, make, moment, showIf, span, times } from "./dom.js";
+import { picture } from "./picture.js";
 
 const OPENED = 3; // the column that tells how long ago
 const MARKS = { critical: "▲", warning: "◆", info: "●" };
@@ -21,8 +22,10 @@ export function showOpen(alerts, now, choose) {
 function fillCard(card, alert, now, choose) {
   card.dataset.severity = alert.severity;
   card.onclick = () => choose(alert.stream, alert.sensor);
+  const seen = alert.picture ? [picture(alert, "thumbnail", card.querySelector("img"))] : [];
   card.replaceChildren(
     make("span", { class: "card-head" }, badge(alert), make("strong", {}, alert.sensor)),
+    ...seen,
     make("span", { class: "reason" }, alert.reason),
     make("span", { class: "quiet" }, `${alert.stream} · opened `, moment(alert.opened, now)),
     make("span", { class: "chips" }, ...scores(alert)),
@@ -74,7 +77,8 @@ function fillRow(row, alert, now, choose) {
     return;
   }
   row.dataset.step = step;
-  const name = make("button", { type: "button", class: "link" }, alert.sensor);
+  const mark = alert.picture ? " ▣" : "";
+  const name = make("button", { type: "button", class: "link" }, `${alert.sensor}${mark}`);
   name.onclick = () => choose(alert.stream, alert.sensor);
   const lasted = alert.phase === "firing" ? "open" : span(alert.time - alert.opened);
   const top = channels(alert).map(([channel, part]) => `${channel} ${Math.round(part * 100)} %`);

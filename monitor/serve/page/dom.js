@@ -5,6 +5,10 @@ const DAY = 86400;
 
 export const byId = (id) => document.getElementById(id);
 
+// An address of this server. Not relative to the page's own as it is: that may have a name and a
+// password in it.
+export const here = (path) => String(new URL(path, location.origin + location.pathname));
+
 // Make an element: attributes (`null` leaves one out), then children (text or elements).
 export function make(tag, attributes = {}, ...children) {
   return filled(document.createElement(tag), attributes, children);

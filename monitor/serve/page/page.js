@@ -1,8 +1,9 @@
 // Asks the API every two seconds and shows what it says; what is chosen stands in the address.
 import { showOpen, showRecent } from "./alerts.js";
 import { showDetail } from "./detail.js";
-import { byId } from "./dom.js";
+import { byId, here } from "./dom.js";
 import { query, showFleet, showStreams } from "./fleet.js";
+import { showPicture } from "./picture.js";
 import { showProcess, showState, showSummary, showUnreachable } from "./process.js";
 
 const EVERY = 2000;
@@ -14,8 +15,7 @@ let timer = null;
 let round = 0;
 
 async function ask(path) {
-  // Not relative to the address as it is: that may have a name and a password in it.
-  const answer = await fetch(new URL(`api/v1/${path}`, location.origin + location.pathname), {
+  const answer = await fetch(here(`api/v1/${path}`), {
     headers: { accept: "application/json" },
     signal: AbortSignal.timeout(PATIENCE),
   });
@@ -56,6 +56,7 @@ function show(status, alerts, sensors, detail) {
   showOpen(alerts.items, status.now, choose);
   showFleet(sensors, selected, choose);
   showDetail(detail, status.now);
+  showPicture(alerts.items, selected, status.now);
   showRecent(alerts.items, status.now, choose);
   showProcess(status);
   if (selected === null) chooseFirst(alerts.items, sensors.items);
