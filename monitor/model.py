@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from monitor.arrays import fingerprint, put_under, to_bytes, under
 from monitor.detect import build, view_of
 from monitor.errors import ConfigError, ModelError
-from monitor.features import natural, natural_shape, seen, seen_shape
-from monitor.features.scaling import scale
-from monitor.protocols import Detector, Explainer, Localiser
+from monitor.features import WHOLE, natural, natural_shape, seen, seen_shape
+from monitor.features.scaling import scale, unscale
+from monitor.protocols import Detector, Embedder, Explainer, Localiser, Rebuilding
 from monitor.types import Array, Manifest, State
 
 FORMAT = 1
@@ -113,6 +113,25 @@ class Model:
         maps = np.array(self._in_chunks(self.detector.heat_maps, seen), np.float32)
         maps[~finite] = 0
         return maps
+
+    def rebuilt(self, x: Array, constants: Array) -> Array | None:
+        """What the detector makes of each example, in the example's own units: `(N, C, T), (N, 2,
+        C) -> (N, C, T)`; None where it rebuilds none, or sees but a view of it.
+        """
+        if not isinstance(self.detector, Rebuilding) or _view_name(self.manifest) != WHOLE:
+            return None
+        seen, _ = self._seen(x, constants)
+        found = np.array(self._in_chunks(self.detector.rebuild, seen), np.float32)
+        return unscale(found.reshape(x.shape), np.asarray(constants, np.float32))
+
+    def embedded(self, x: Array, constants: Array) -> Array | None:
+        """Where each example lies for the detector: `(N, C, T), (N, 2, C) -> (N, D)`; None where it
+        has no such space.
+        """
+        if not isinstance(self.detector, Embedder):
+            return None
+        seen, _ = self._seen(x, constants)
+        return np.array(self._in_chunks(self.detector.embed, seen), np.float32)
 
     def state(self) -> State:
         """Every array of the model file: constants, and the detector's own below `detector/`."""

@@ -93,6 +93,24 @@ class Localiser(Detector, Protocol):
 
 
 @runtime_checkable
+class Rebuilding(Detector, Protocol):
+    """A detector that scores how well it can give back what it is given."""
+
+    def rebuild(self, x: Array) -> Array:
+        """What it gives back: `(N, *shape) -> (N, *shape)`."""
+        ...
+
+
+@runtime_checkable
+class Embedder(Detector, Protocol):
+    """A detector that judges examples by where they lie in a space of its own."""
+
+    def embed(self, x: Array) -> Array:
+        """Where they lie: `(N, *shape) -> (N, D)`."""
+        ...
+
+
+@runtime_checkable
 class Generator(Detector, Protocol):
     """A detector that can make examples like those it was trained on."""
 

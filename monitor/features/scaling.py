@@ -33,6 +33,12 @@ def frame_scaling(channels: int) -> Array:
     return np.repeat(np.array([[127.0], [128.0]], np.float32), channels, axis=1)
 
 
+def unscale(scaled: Array, constants: Array) -> Array:
+    """What `scale` was given, but for what it clipped: `(N, C, T), (N, 2, C) -> (N, C, T)`."""
+    centre, spread = constants[:, 0, :, None], constants[:, 1, :, None]
+    return np.asarray(scaled * spread + centre, np.float32)
+
+
 @compiled
 def scale(x: Array, constants: Array) -> Array:
     """Subtract the centre, divide by the scale: `(N, C, T), (N, 2, C) -> (N, C, T)`.

@@ -28,6 +28,7 @@ class Rebuilder(PartsDetector, ABC):
     """An autoencoder: its `_halves` are an untrained encoder and decoder, the same each time."""
 
     training: Training
+    net: Residual
 
     def fit(self, x: Array, y: Array | None = None) -> None:
         """Learn to rebuild `(N, *shape)`; labelled anomalies are left out.
@@ -41,6 +42,15 @@ class Rebuilder(PartsDetector, ABC):
     def contributions(self, x: Array) -> Array:
         """The share of each channel in the score: `(N, *shape) -> (N, C)`."""
         return channel_shares(self.parts(x))
+
+    def rebuild(self, x: Array) -> Array:
+        """What the net gives back: `(N, *shape) -> (N, *shape)`."""
+        return self._through(self.net.net, x)
+
+    def embed(self, x: Array) -> Array:
+        """What passes through the bottleneck: `(N, *shape) -> (N, latent)`."""
+        inner = len(folded(self._halves()[0]))
+        return self._through(self.net.net[:inner], x)
 
     def _untrained(self) -> Residual:
         inward, outward = self._halves()
