@@ -16,7 +16,7 @@ from monitor.arrays import fingerprint, put_under, to_bytes, under
 from monitor.detect import build, view_of
 from monitor.errors import ConfigError, ModelError
 from monitor.features import WHOLE, natural, natural_shape, seen, seen_shape
-from monitor.features.scaling import scale, unscale
+from monitor.features.scaling import beyond, scale, unscale
 from monitor.protocols import Detector, Embedder, Explainer, Localiser, Rebuilding
 from monitor.types import Array, Manifest, State
 
@@ -67,6 +67,7 @@ class Model:
             self.calibration = np.asarray(manifest.calibration, np.float32)
         self.group: Array = state["group"]
         self._constants: Array = state["constants"]
+        self._span: Array = state["span"]
         self._places = {sensor: place for place, sensor in enumerate(manifest.sensors)}
         self._score: Callable[[Array], Array] = detector.score
         self.backend = "numpy"
@@ -89,6 +90,12 @@ class Model:
         scores = np.array(self._in_chunks(self._score, seen), np.float32)
         scores[~finite] = np.nan
         return scores
+
+    def beyond(self, x: Array, constants: Array) -> NDArray[np.bool_]:
+        """`(N, C, T), (N, 2, C) -> (N,)`: which windows have a sample outside of the range that its
+        channel had in training. What is said of them is extrapolated.
+        """
+        return beyond(np.asarray(x, np.float32), np.asarray(constants, np.float32), self._span)
 
     def contributions(self, x: Array, constants: Array) -> Array:
         """`(N, C, T), (N, 2, C) -> (N, C)`: the channels' shares in the score, which sum to 1.
@@ -135,7 +142,7 @@ class Model:
 
     def state(self) -> State:
         """Every array of the model file: constants, and the detector's own below `detector/`."""
-        arrays = {"constants": self._constants, "group": self.group}
+        arrays = {"constants": self._constants, "group": self.group, "span": self._span}
         return {**arrays, **put_under("detector", self.detector.state())}
 
     def _seen(self, x: Array, constants: Array) -> tuple[Array, NDArray[np.bool_]]:
@@ -190,6 +197,9 @@ def restored(
             raise ModelError(f"model {manifest.name!r}: array {key!r} is not float32 {shape}")
         if not np.isfinite(found).all() or (found[..., 1, :] <= 0).any():
             raise ModelError(f"model {manifest.name!r}: array {key!r} holds a scale that is none")
+    span = state.get("span")
+    if span is None or span.shape != (2, channels) or not (span[0] <= span[1]).all():
+        raise ModelError(f"model {manifest.name!r}: array 'span' is no range of each channel")
     try:
         built = build(detector, view_shape(manifest), **manifest.params)
     except ConfigError as error:

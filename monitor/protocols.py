@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
+import numpy as np
+from numpy.typing import NDArray
+
 from monitor.types import Array, Notice, Partition, Record, Result, Slots, State
 
 
@@ -139,6 +142,10 @@ class Scorer(Protocol):
 
     def score(self, x: Array, constants: Array) -> Array:
         """`(N, C, T), (N, 2, C) -> (N,)`; NaN where a window is not finite."""
+        ...
+
+    def beyond(self, x: Array, constants: Array) -> NDArray[np.bool_]:
+        """`(N, C, T), (N, 2, C) -> (N,)`: which windows leave the range of the training data."""
         ...
 
     def contributions(self, x: Array, constants: Array) -> Array:

@@ -128,7 +128,9 @@ def _fit(detector: Detector, recipe: Recipe, fleet: Sequence[_Sensor], *, labell
     if isinstance(detector, Trainable):
         detector.fit(view(recipe, x), y if labelled else None)
     group = recipe.scaling(_thinned(np.concatenate([sensor.normal() for sensor in fleet])))
-    arrays: State = {"constants": constants, "group": group}
+    learned = x[y <= 0] if (y <= 0).any() else x
+    span = np.stack([learned.min(axis=(0, 2)), learned.max(axis=(0, 2))])
+    arrays: State = {"constants": constants, "group": group, "span": span}
     return {**arrays, **put_under("detector", detector.state())}
 
 

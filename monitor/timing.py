@@ -56,6 +56,9 @@ class Timed:
         self._timings.observe(("inference_duration", self.label), np.array([self._clock() - begin]))
         return scores
 
+    def beyond(self, x: Array, constants: Array) -> NDArray[np.bool_]:
+        return self._scorer.beyond(x, constants)
+
     def contributions(self, x: Array, constants: Array) -> Array:
         return self._scorer.contributions(x, constants)
 

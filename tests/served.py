@@ -108,6 +108,7 @@ def counters(windows: float) -> Mapping[tuple[str, ...], float]:
         ("alerts", "vibration", "critical", "score"): windows // 500,
         ("alerts_raised", "vibration"): windows // 800,
         ("windows_flagged", "vibration"): windows // 100,
+        ("windows_beyond", "vibration", "conv_ae"): windows // 120,
         ("windows_disputed", "vibration"): windows // 150,
         ("commits", "done"): windows // 30,
         ("snapshots", "saved"): windows // 200,

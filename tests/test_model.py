@@ -96,6 +96,16 @@ def test_a_window_that_is_not_finite_has_a_nan_score_and_spoils_no_other(wild: f
         assert not model.contributions(x, of(model, "pump-0", 5))[2].any()
 
 
+def test_windows_that_leave_the_range_of_the_training_data_are_told() -> None:
+    model, known = trained(), fleet()["pump-2"]
+    assert not model.beyond(known, of(model, "pump-2", len(known))).any()
+    x = windows(3, 200.0)
+    x[1, 0, 2] = known[:, 0].max() * 1.5
+    x[2, 1, 0] = np.nan
+    assert model.beyond(x, of(model, "pump-2", 3)).tolist()[1]
+    assert model.beyond(x[1:2], of(model, "pump-0", 1)).all(), "another sensor's level is no excuse"
+
+
 def test_no_windows_have_no_scores() -> None:
     for detector in DETECTORS:
         model = trained(detector)
@@ -234,6 +244,8 @@ def test_parameters_that_a_detector_does_not_take_are_told() -> None:
     ("changes", "told"),
     [
         ({"group": np.zeros((2, 3), np.float32)}, "'group' is not float32"),
+        ({"span": np.zeros((2, 3), np.float32)}, "'span' is no range of each channel"),
+        ({"span": np.array([[1, 1], [0, 0]], np.float32)}, "'span' is no range of each channel"),
         ({"constants": np.zeros((1, 2, 2), np.float32)}, "'constants' is not float32"),
         ({"detector/mean": np.zeros(3, np.float32)}, "'mean' is float32"),
     ],

@@ -100,6 +100,12 @@ def test_a_bad_record_is_rejected_and_counted_and_the_next_one_is_used() -> None
     assert result.offsets == {HERE: 2}
 
 
+def test_windows_beyond_what_a_model_was_trained_on_are_counted() -> None:
+    each = pipeline(stream(stream_config(), scorers=[Energy((2, 4))]))
+    each.process([record(0, 0.0, ONES), record(1, 4.0, 200 * ONES), record(2, 8.0, ONES)])
+    assert each.counts["windows_beyond", "vibration", "energy"] == 1
+
+
 def test_a_sensor_without_a_rule_is_rejected_with_the_patterns() -> None:
     rules = [{"match": "pump*", "use": ["mahalanobis:any"]}]
     result = pipeline(stream(stream_config(models=rules))).process([record(0, 0.0, ONES, "fan")])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from monitor.compiled import compiled
 from monitor.types import Array
 
 CLIP = 100.0
+Mask = NDArray[np.bool_]
 _TINY = 1e-6
 
 
@@ -55,3 +57,18 @@ def scale(x: Array, constants: Array) -> Array:
                 value = (x[n, c, t] - centre) / divisor
                 scaled[n, c, t] = min(max(value, -CLIP), CLIP) if value == value else value
     return scaled
+
+
+@compiled
+def beyond(x: Array, constants: Array, span: Array) -> Mask:
+    """Which windows have a scaled sample outside of the span of its channel, from the lowest to the
+    highest: `(N, C, T), (N, 2, C), (2, C) -> (N,)`. NaN is not.
+    """
+    found = np.zeros(x.shape[0], np.bool_)
+    for n in range(x.shape[0]):
+        for c in range(x.shape[1]):
+            centre, divisor = constants[n, 0, c], constants[n, 1, c]
+            low, high = centre + span[0, c] * divisor, centre + span[1, c] * divisor
+            for t in range(x.shape[2]):
+                found[n] |= x[n, c, t] < low or x[n, c, t] > high
+    return found

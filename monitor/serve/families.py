@@ -65,6 +65,11 @@ METRICS: Mapping[str, Metric] = {
     "monitor_windows_flagged_total": Metric(
         "counter", "Windows that all detectors together call anomalous.", ("stream",)
     ),
+    "monitor_windows_beyond_total": Metric(
+        "counter",
+        "Windows with a sample outside of the range that its channel had in the training data.",
+        ("stream", "detector"),
+    ),
     "monitor_windows_disputed_total": Metric(
         "counter", "Windows that some detectors call anomalous and some do not.", ("stream",)
     ),

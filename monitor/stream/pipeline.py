@@ -13,10 +13,11 @@ everything that remembers works in rounds, and all state belongs to one partitio
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from monitor.errors import DecodeError
 from monitor.protocols import Scorer
@@ -52,6 +53,7 @@ class Batch(NamedTuple):
     trained: Array
 
 
+Mask = NDArray[np.bool_]
 Part = tuple[Batch, int, Slots]  # a batch, the place of the model, the windows that are ready
 
 
@@ -255,7 +257,9 @@ class Pipeline:
             for m, scorer in enumerate(batch.lane.spec.scorers):
                 work.setdefault(id(scorer), (scorer, []))[1].append((batch, m, places))
         for scorer, parts in work.values():
-            _score_with(scorer, parts)
+            for batch, beyond in _score_with(scorer, parts):
+                count = int(beyond.sum())
+                self.counts["windows_beyond", batch.lane.spec.stream, scorer.label] += count
 
     def _judge(self, batch: Batch) -> None:
         lane, windows = batch.lane, batch.windows
@@ -308,14 +312,17 @@ class Pipeline:
                 self.open_alerts[alert.id] = alert
 
 
-def _score_with(scorer: Scorer, parts: Sequence[Part]) -> None:
-    """One call for all parts, then each gets its scores back."""
-    data = [batch.data[places] for batch, _, places in parts]
-    constants = [
-        batch.lane.constants.of(batch.windows.slots[places], m) for batch, m, places in parts
-    ]
-    scores = scorer.score(np.concatenate(data), np.concatenate(constants))
+def _score_with(scorer: Scorer, parts: Sequence[Part]) -> Iterator[tuple[Batch, Mask]]:
+    """One call for all parts, then each gets its scores back; and which of its windows leave the
+    range of the training data.
+    """
+    data = np.concatenate([batch.data[places] for batch, _, places in parts])
+    constants = np.concatenate(
+        [batch.lane.constants.of(batch.windows.slots[places], m) for batch, m, places in parts]
+    )
+    scores, beyond = scorer.score(data, constants), scorer.beyond(data, constants)
     at = 0
     for batch, m, places in parts:
         batch.trained[places, m] = scores[at : at + len(places)]
+        yield batch, beyond[at : at + len(places)]
         at += len(places)

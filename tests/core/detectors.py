@@ -16,6 +16,9 @@ def _mean_square(x: Array) -> np.typing.NDArray[np.float64]:
     return np.array([float((row * row).mean()) for row in rows])
 
 
+BEYOND = 100.0
+
+
 class Energy:
     """A trained scorer: mean square of the scaled window; knows the sensors it is told."""
 
@@ -45,6 +48,9 @@ class Energy:
         squares = (((x - constants[:, 0, :, None]) / constants[:, 1, :, None]) ** 2).mean(axis=2)
         total = squares.sum(axis=1, keepdims=True)
         return np.asarray(squares / np.where(total > 0, total, 1), np.float32)
+
+    def beyond(self, x: Array, constants: Array) -> np.typing.NDArray[np.bool_]:
+        return np.asarray((np.abs(x) > BEYOND).any(axis=(1, 2)))
 
     def heat_maps(self, x: Array, constants: Array) -> Array | None:
         return None
