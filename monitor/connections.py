@@ -185,20 +185,35 @@ class KafkaTopics(Settings):
     broker: Kafka | None = None
 
 
+class EvidenceFolder(Settings):
+    """A picture and a JSON file for each step of an alert of a camera or a microphone; of all
+    together the latest `keep` stay.
+    """
+
+    path: Path
+    keep: Count = 1000
+
+
 class SinkConfig(Settings):
-    """One place for results: `log`, `jsonl` or `kafka`."""
+    """One place for results: `log`, `jsonl`, `kafka` or `evidence`."""
 
     log: bool | None = None
     jsonl: JsonLines | None = None
     kafka: KafkaTopics | None = None
+    evidence: EvidenceFolder | None = None
 
     @model_validator(mode="before")
     @classmethod
     def _short_form(cls, value: Any) -> Any:
         return {value: True} if value == "log" else {"kafka": {}} if value == "kafka" else value
 
+    @field_validator("evidence", mode="before")
+    @classmethod
+    def _just_a_folder(cls, value: Any) -> Any:
+        return {"path": value} if isinstance(value, str | Path) else value
+
     @model_validator(mode="after")
     def _one(self) -> SinkConfig:
-        if sum(x is not None for x in (self.log, self.jsonl, self.kafka)) != 1:
-            raise ValueError("needs exactly one of log, jsonl, kafka")
+        if sum(x is not None for x in (self.log, self.jsonl, self.kafka, self.evidence)) != 1:
+            raise ValueError("needs exactly one of log, jsonl, kafka, evidence")
         return self

@@ -309,7 +309,9 @@ class Config(Settings):
 
     @model_validator(mode="after")
     def _one_transaction(self) -> Config:
-        """Only what lies on one cluster can be in one transaction; the log is for people."""
+        """Only what lies on one cluster can be in one transaction; log and evidence are for people,
+        and evidence has the same names when it comes again.
+        """
         if self.delivery == "at_least_once":
             return self
         if self.source.kafka is None:
@@ -323,7 +325,8 @@ class Config(Settings):
         if other or not any(sink.kafka for sink in self.sinks):
             raise ValueError(
                 "delivery exactly_once writes to topics of the source's own cluster: sinks may be "
-                "kafka without broker, and log; jsonl and other clusters need at_least_once"
+                "kafka without broker, log and evidence; jsonl and other clusters need "
+                "at_least_once"
             )
         return self
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from monitor.arrays import fingerprint
+from monitor.connect.evidence import EvidenceSink
 from monitor.connect.kafka.compacted import CompactedTopic
 from monitor.connect.kafka.delivery import KafkaSink
 from monitor.connect.kafka.snapshots import TopicSnapshots
@@ -68,7 +69,7 @@ def build_runner(config: Config, clock: Clock = time.time) -> Runner:
     config = _binary_if_recorded(config)
     middle = build_middle(config)
     source = build_source(config, clock)
-    delivery = build_delivery(config, source)
+    delivery = build_delivery(config, source, middle.models)
     pace = Pace(config.commit_every, config.snapshots.every, live=config.source.kafka is not None)
     parts = source, middle.pipeline, delivery, build_snapshots(config)
     runner = Runner(*parts, clock, pace)
@@ -92,10 +93,10 @@ def build_source(config: Config, clock: Clock) -> Source:
     return RecordedSource(log, records(found, stream, played.partitions), clock, played.speed)
 
 
-def build_delivery(config: Config, source: Source) -> Delivery:
+def build_delivery(config: Config, source: Source, models: Sequence[ModelInfo] = ()) -> Delivery:
     """At least once into every sink, or everything in one Kafka transaction."""
     if config.delivery == "at_least_once":
-        return AtLeastOnce([build_sink(config, sink) for sink in config.sinks], source)
+        return AtLeastOnce([build_sink(config, sink, models) for sink in config.sinks], source)
     if config.source.kafka is None or not isinstance(source, KafkaSource):
         raise ConfigError("delivery: exactly_once needs source.kafka")
     return ExactlyOnce(
@@ -103,7 +104,7 @@ def build_delivery(config: Config, source: Source) -> Delivery:
         [sink.kafka for sink in config.sinks if sink.kafka],
         source.membership,
         transaction_timeout=config.transaction_timeout,
-        beside=[build_sink(config, sink) for sink in config.sinks if not sink.kafka],
+        beside=[build_sink(config, sink, models) for sink in config.sinks if not sink.kafka],
         stamped=source.stamped,
     )
 
@@ -118,8 +119,10 @@ def build_snapshots(config: Config) -> Snapshots:
     return DirectorySnapshots(kept.directory, kept.keep)
 
 
-def build_sink(config: Config, sink: SinkConfig) -> Sink:
-    """One place for results."""
+def build_sink(config: Config, sink: SinkConfig, models: Sequence[ModelInfo] = ()) -> Sink:
+    """One place for results; `models` are those that score."""
+    if sink.evidence:
+        return EvidenceSink(sink.evidence, models)
     if sink.jsonl:
         return JsonLinesSink(sink.jsonl)
     if sink.kafka:
