@@ -77,6 +77,8 @@ class Ensemble:
         self.gap = 1
         self.held_out = np.empty(0, np.float32)
         self.metrics: dict[str, float] = {}
+        if any(member.localises for member in self.members):
+            self.heat_maps = self._heat_maps  # without such a member this is no Localiser
 
     def fit(self, x: Array, y: Array | None = None) -> None:
         """Learn from scaled windows `(N, C, T)`, in the order of time; anomalies are left out.
@@ -167,6 +169,21 @@ class Ensemble:
         self.metrics["ability_needed"] = needed
         if not self.weights.any():
             self.weights[:] = 1
+
+    def _heat_maps(self, x: Array) -> Array:
+        """`(N, *shape) -> (N, rows, columns)`: the map of the member, of those that have one, that
+        is most surprised; of one with a say, if there is any.
+        """
+        able = [place for place, member in enumerate(self.members) if member.localises]
+        able = [place for place in able if self.weights[place] > 0] or able
+        surest = np.argmax([self.members[place].surprise(x) for place in able], axis=0)
+        maps = np.zeros((len(x), *self.shape[-2:]), np.float32)
+        for rank, place in enumerate(able):
+            rows = np.flatnonzero(surest == rank)
+            if len(rows):
+                member = self.members[place]
+                maps[rows] = member.detector.heat_maps(seen(member.view, x[rows]))
+        return maps
 
     def _opinions(self, x: Array) -> Array:
         """What each member says on the scale that is fused: `(N, *shape) -> (N, M)`."""

@@ -11,7 +11,7 @@ from monitor.arrays import put_under, under
 from monitor.detect import build, detector_class, learns_online, view_of
 from monitor.errors import ConfigError, ModelError
 from monitor.features import seen, seen_shape
-from monitor.protocols import Trainable
+from monitor.protocols import Localiser, Trainable
 from monitor.tail import fit_tail, log_survival
 from monitor.types import Array, State
 
@@ -50,6 +50,7 @@ class Member:
             )
         self.view = view_of(detector, params, frames=len(shape) == 3)
         self.label = detector if "view" not in params else f"{detector}/{self.view}"
+        self._whole = tuple(shape)
         self._shape, self._params = seen_shape(self.view, shape), params
         self._name = detector
         self.detector = self._make()
@@ -62,6 +63,11 @@ class Member:
         if isinstance(self.detector, Trainable):
             self.detector.fit(seen(self.view, x))
         self.score = self.detector.score
+
+    @property
+    def localises(self) -> bool:
+        """Whether its heat maps are those of whole examples."""
+        return self._shape == self._whole and isinstance(self.detector, Localiser)
 
     def raw(self, x: Array) -> Array:
         """The detector's own scores of scaled windows."""

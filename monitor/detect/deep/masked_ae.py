@@ -17,10 +17,11 @@ from torch import Tensor, nn
 from monitor.detect.deep.dense import check_sides
 from monitor.detect.deep.encoders import WITH_DENSE, encoder_kind, usual_encoder
 from monitor.detect.deep.health import health, in_pieces, spread_at_start, thinned
+from monitor.detect.deep.heat import ErrorMaps
 from monitor.detect.deep.masking import FLOOR, Guess, complementary_masks, guessed
 from monitor.detect.deep.nets import folded
 from monitor.detect.deep.sizes import usual_training
-from monitor.detect.deep.torch_base import PartsDetector, channel_shares, checked_widths
+from monitor.detect.deep.torch_base import channel_shares, checked_widths
 from monitor.detect.deep.training import (
     Examples,
     Loss,
@@ -36,7 +37,7 @@ from monitor.types import Array
 _LATENT = 64
 
 
-class MaskedAutoencoder(PartsDetector):
+class MaskedAutoencoder(ErrorMaps):
     """Scores how far the errors of guessing hidden patches are from those on held-out normal
     examples, by channel: 0 if they are as usual, more where they are larger, and also where they
     are much smaller, as those of a sensor that is stuck.

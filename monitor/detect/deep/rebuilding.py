@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 
 import torch
 from torch import nn
 
+from monitor.detect.deep import latents
 from monitor.detect.deep.health import health, in_pieces, spread_at_start, thinned
+from monitor.detect.deep.heat import ErrorMaps
 from monitor.detect.deep.nets import Residual, folded
-from monitor.detect.deep.torch_base import PartsDetector, channel_shares
+from monitor.detect.deep.torch_base import channel_shares
 from monitor.detect.deep.training import (
     Examples,
     Loss,
@@ -19,16 +21,22 @@ from monitor.detect.deep.training import (
     split,
     train,
 )
-from monitor.types import Array
+from monitor.errors import ModelError
+from monitor.types import Array, State
 
 _SMALLEST_ERROR = 1e-4
 
 
-class Rebuilder(PartsDetector, ABC):
-    """An autoencoder: its `_halves` are an untrained encoder and decoder, the same each time."""
+class Rebuilder(ErrorMaps):
+    """An autoencoder: its `_halves` are an untrained encoder and decoder, the same each time.
+
+    `codes` are the normal distribution of the training examples' latent numbers.
+    """
 
     training: Training
     net: Residual
+    latent: int
+    codes: latents.Codes | None = None
 
     def fit(self, x: Array, y: Array | None = None) -> None:
         """Learn to rebuild `(N, *shape)`; labelled anomalies are left out.
@@ -37,6 +45,8 @@ class Rebuilder(PartsDetector, ABC):
         """
         data, halves = examples(x, y, self.shape), self._halves()
         self.net, self.metrics = _trained(*halves, data, self.training, progress=self.show_progress)
+        with one_thread():
+            self.codes = latents.fitted(in_pieces(halves[0], thinned(data.x[data.y <= 0])))
         self.ready = True
 
     def contributions(self, x: Array) -> Array:
@@ -51,6 +61,31 @@ class Rebuilder(PartsDetector, ABC):
         """What passes through the bottleneck: `(N, *shape) -> (N, latent)`."""
         inner = len(folded(self._halves()[0]))
         return self._through(self.net.net[:inner], x)
+
+    def generate(self, count: int, seed: int) -> Array:
+        """What random latent numbers, distributed as those of the training examples, become:
+        `(count, *shape)`. Raises ModelError for a model that was trained before these were kept.
+        """
+        self._need_weights()
+        if self.codes is None:
+            raise ModelError(
+                f"this {type(self).__name__} was trained before the distribution of latent "
+                "numbers was kept; train it anew to generate examples"
+            )
+        inner = len(folded(self._halves()[0]))
+        with one_thread(), torch.inference_mode():
+            found: Array = self.net.net[inner:](self.codes.drawn(count, seed)).numpy()
+        return found
+
+    def state(self) -> State:
+        """Weights and codes. Raises ModelError before training."""
+        return super().state() | ({} if self.codes is None else self.codes.state())
+
+    def restore(self, state: State) -> None:
+        """Take arrays from `state()`. Raises ModelError where they do not fit; nothing is kept."""
+        codes, weights = latents.taken(state, self.latent)
+        super().restore(weights)
+        self.codes = codes
 
     def _untrained(self) -> Residual:
         inward, outward = self._halves()

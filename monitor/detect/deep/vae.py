@@ -19,9 +19,11 @@ from monitor.detect.deep.dense import check_sides
 from monitor.detect.deep.elbo import Elbo, codes, divergence, draw_errors, quasi_random
 from monitor.detect.deep.encoders import WITH_DENSE, encoder_kind, usual_encoder
 from monitor.detect.deep.health import health, in_pieces, spread_at_start, thinned
+from monitor.detect.deep.heat import ErrorMaps
+from monitor.detect.deep.latents import standard_normal
 from monitor.detect.deep.nets import folded
 from monitor.detect.deep.sizes import usual_latent, usual_training
-from monitor.detect.deep.torch_base import PartsDetector, channel_shares, checked_widths
+from monitor.detect.deep.torch_base import channel_shares, checked_widths
 from monitor.detect.deep.training import (
     Examples,
     Loss,
@@ -41,7 +43,7 @@ _DEAD = 1e-2
 _SMALLEST_ERROR = 1e-4
 
 
-class VariationalAutoencoder(PartsDetector):
+class VariationalAutoencoder(ErrorMaps):
     """Scores an example's negative evidence lower bound, less the least value it can have and
     divided by its mean on held-out normal examples: about 1 for a normal one.
 
@@ -118,6 +120,14 @@ class VariationalAutoencoder(PartsDetector):
     def embed(self, x: Array) -> Array:
         """The means of the examples' codes: `(N, *shape) -> (N, latent)`."""
         return self._through(lambda rows: codes(self.net.inward, rows)[0], x)
+
+    def generate(self, count: int, seed: int) -> Array:
+        """What latent numbers drawn from the prior become: `(count, *shape)`."""
+        self._need_weights()
+        with one_thread(), torch.inference_mode():
+            drawn = standard_normal(count, self.latent, seed)
+            found: Array = self.net.outward(drawn).numpy()
+        return found
 
     def _variational(self) -> _Variational:
         with seeded(self.training.seed):
