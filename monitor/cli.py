@@ -135,6 +135,41 @@ def evaluate(
     work.run(_load(config), recordings, labels, time_column=time_column, json_file=json)
 
 
+@app.command(epilog="Example: monitor report plant.yaml runs/ --out report.html")
+def report(
+    config: ConfigFile,
+    recordings: Recordings,
+    out: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("report.html"),
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="CSV of sensor,start,end; else the column 'anomaly', if there is one."),
+    ] = None,
+    max_examples: Annotated[
+        int, typer.Option(min=1, max=50, help="Windows shown of each kind and model.")
+    ] = 6,
+    max_timelines: Annotated[
+        int, typer.Option(min=0, max=1000, help="Recordings shown over time in each stream.")
+    ] = 12,
+    projection: Annotated[
+        str, typer.Option(help="How embeddings become a plane: pca or tsne.")
+    ] = "pca",
+    time_column: TimeColumn = None,
+    json: JsonFile = None,
+) -> None:
+    """One HTML file of a run: figures, curves, timelines, examples, what models make of them."""
+    from monitor.offline.report import command as work
+
+    work.run(
+        _load(config),
+        recordings,
+        out,
+        work.asked(max_examples, max_timelines, projection),
+        labels=labels,
+        time_column=time_column,
+        json_file=json,
+    )
+
+
 @app.command(epilog="Example: monitor models plant.yaml --promote conv_ae:pumps@3=production")
 def models(
     config: ConfigFile,

@@ -76,12 +76,14 @@ class Evaluated:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One recording with its windows: truth `(N,)`, scores `(N, D)`, as the detectors gave them
-    and in units of their thresholds, and fused values `(N,)`.
+    """One recording with its windows: ends `(N,)` in s since the epoch, truth `(N,)`, scores `(N,
+    D)`, as the detectors gave them and in units of their thresholds, and fused values `(N,)`.
     """
 
     path: Path
+    sensor: str
     detectors: tuple[str, ...]
+    ends: NDArray[np.float64]
     truth: NDArray[np.int8]
     raw: Array
     value: Array
@@ -132,11 +134,11 @@ def evaluate(
     pooled, files = {}, {}
     for name, recordings in recorded.items():
         stream = config.streams[name]
-        pieces = list(_pieces(recordings, stream, heard.tracks(name), events))
-        pooled[name] = _part(pieces, stream)
+        pieces = list(pieces_of(recordings, stream, heard.tracks(name), events))
+        pooled[name] = part_of(pieces, stream)
         paths = dict.fromkeys(piece.path for piece in pieces)
         files[name] = {
-            str(path): _part([p for p in pieces if p.path == path], stream) for path in paths
+            str(path): part_of([p for p in pieces if p.path == path], stream) for path in paths
         }
     return Evaluated(pooled, files, replayed)
 
@@ -150,13 +152,15 @@ def _check_labelled(recorded: Recorded) -> None:
         )
 
 
-def _pieces(
+def pieces_of(
     recordings: Iterable[Recording],
     stream: StreamConfig,
     tracks: Mapping[str, Track],
     events: Sequence[Event] | None,
 ) -> Iterable[Piece]:
-    """Each recording with the windows that end in it, and the alerts that open in it."""
+    """Each recording with the windows that end in it, and the alerts that open in it, as `tracks`
+    have them by sensor; its truth from `events`, or else from its own labels.
+    """
     rate = stream.window.rate
     for sensor, own in by_sensor(recordings).items():
         track = tracks.get(sensor) or Track.empty()
@@ -179,10 +183,12 @@ def _piece(recording: Recording, track: Track, told: Truth, stream: StreamConfig
     watch = Watch(told.events, track.raised(), told.unknown, track.ends[truth == 0])
     value = track.value()
     fused = fuse(value, stream.alert.votes)
-    return Piece(recording.path, track.detectors, truth, track.raw, value, fused, watch)
+    said = track.detectors, track.ends, truth, track.raw, value, fused
+    return Piece(recording.path, recording.sensor, *said, watch)
 
 
-def _part(pieces: Sequence[Piece], stream: StreamConfig) -> Part:
+def part_of(pieces: Sequence[Piece], stream: StreamConfig) -> Part:
+    """The figures of some recordings of a stream together."""
     truth = np.concatenate([piece.truth for piece in pieces])
     alerts, events = alerting([piece.watch for piece in pieces], rules_of(stream))
     return Part(

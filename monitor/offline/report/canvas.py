@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib as mpl
 import numpy as np
@@ -12,6 +12,7 @@ from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter, StrMethodFormatter
 from numpy.typing import NDArray
 
 INK = "#808080"  # readable on white and on black
@@ -64,6 +65,14 @@ def wide(values: NDArray[np.floating]) -> bool:
     """Whether values at least 0 span so much that only a logarithm shows them all."""
     above = values[values > 0]
     return len(above) > 0 and float(above.max()) > 50 * max(float(np.median(above)), 1e-12)
+
+
+def logarithmic(axes: Axes, *, along: Literal["x", "y"]) -> None:
+    """A logarithmic scale with numbers at its ticks as a reader would write them."""
+    axes.set(**{f"{along}scale": "log"})
+    axis = axes.xaxis if along == "x" else axes.yaxis
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def bare(axes: Axes) -> None:

@@ -75,7 +75,9 @@ def histogram(scores: Mapping[str, Values], cut: float | None, normal: Collectio
             axes.stairs(share, bins, color=colour, label=f"{name} ({len(own):,})")
         if cut is not None:
             axes.axvline(cut, color=canvas.CUT, ls="--", lw=1.5, label=f"cut {cut:.4g}")
-        axes.set(xlabel="score", ylabel="% of the class", xscale="log" if log else "linear")
+        axes.set(xlabel="score", ylabel="% of the class")
+        if log:
+            canvas.logarithmic(axes, along="x")
         axes.legend(ncols=1 if len(finite) < 6 else 2, fontsize=8)
 
     return picture(7.2, 3.2, draw)
