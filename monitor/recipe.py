@@ -12,7 +12,7 @@ import numpy as np
 from monitor.arrays import fingerprint, put_under
 from monitor.detect import build, curves
 from monitor.errors import ConfigError, ModelError
-from monitor.features.scaling import fit_scaling, frame_scaling, scale
+from monitor.features.scaling import scale, scaling_of
 from monitor.model import FORMAT, Model, identity, view, view_shape
 from monitor.protocols import Detector, Online, Trainable
 from monitor.types import Array, Clock, Manifest, State
@@ -45,7 +45,7 @@ class Recipe:
 
     def scaling(self, x: Array) -> Array:
         """The constants `(2, C)` for examples `(N, C, T)`: fitted, but fixed for frames."""
-        return frame_scaling(self.shape[0]) if "frame" in self.front else fit_scaling(x)
+        return scaling_of(self.front)(x)
 
 
 def train(
@@ -64,9 +64,9 @@ def train(
     holds out windows itself, and is given all of them at once.
 
     `labels` are those of `Trainable.fit`, `(n,)` for each sensor that has any; known anomalies
-    enter no constants and no calibration. A detector without `fit` is only calibrated. Windows that
-    are not finite are left out, and so is a sensor with fewer than FEWEST_PER_SENSOR others; the
-    metrics count them. Raises ModelError where there is too little to learn from or a shape is
+    and examples of other known classes enter no constants and no calibration. A detector without
+    `fit` is only calibrated. Windows that are not finite are left out, and so is a sensor with
+    fewer than FEWEST_PER_SENSOR others; the metrics count them. Raises ModelError where there is too little to learn from or a shape is
     wrong, ConfigError for what is no detector, or learns in the stream.
     """
     detector = _untrained(recipe, progress=progress)
@@ -113,6 +113,15 @@ class _Sensor(NamedTuple):
         """The training windows that are not known anomalies, all if there are no others."""
         x, known = self.x[: self.end], self.y[: self.end] <= 0
         return x[known] if known.any() else x
+
+    def learned(self) -> tuple[Array, Array]:
+        """Training windows and their labels. What is labelled as no normal window is learned from
+        wherever it stands: there is little of it, and it calibrates nothing. It comes first, since
+        a detector may hold out what comes last.
+        """
+        told = self.end + np.flatnonzero(self.y[self.end :] >= 1)
+        order = np.concatenate([told, np.arange(self.end)])
+        return self.x[order], self.y[order]
 
     def held_out(self) -> Array:
         """Normal windows that nothing is learned from."""
@@ -192,11 +201,12 @@ def _interleaved(fleet: Sequence[_Sensor], constants: Array) -> tuple[Array, Arr
 
     A detector may hold out the last rows for an early stop: these are then of every sensor.
     """
-    place = np.concatenate([np.arange(sensor.end) / max(sensor.end, 1) for sensor in fleet])
+    parts = [sensor.learned() for sensor in fleet]
+    place = np.concatenate([np.arange(len(y)) / max(len(y), 1) for _, y in parts])
     order = np.argsort(place, kind="stable")
-    each = zip(fleet, constants, strict=True)
-    x = np.concatenate([_scaled(sensor.x[: sensor.end], own) for sensor, own in each])
-    return x[order], np.concatenate([sensor.y[: sensor.end] for sensor in fleet])[order]
+    each = zip(parts, constants, strict=True)
+    x = np.concatenate([_scaled(x, own) for (x, _), own in each])
+    return x[order], np.concatenate([y for _, y in parts])[order]
 
 
 def _scaled(x: Array, constants: Array) -> Array:

@@ -83,7 +83,8 @@ class WindowConfig(Settings):
 class MelConfig(Settings):
     """A log-mel spectrogram: frames of `fft` samples every `hop` samples, `bands` triangular bands
     from `low` to `high` Hz on the mel scale (`high` left out: half the rate), power in dB over
-    `floor`.
+    `floor`. For the models each `band` is centred and scaled by itself, or the `sound` as a whole,
+    so that they see which bands are louder than others.
     """
 
     bands: Annotated[int, Field(ge=2, le=MOST_BANDS)] = 64
@@ -92,6 +93,7 @@ class MelConfig(Settings):
     low: Annotated[float, Field(ge=0)] = 0.0
     high: Annotated[float, Field(gt=0)] | None = None
     floor: Annotated[float, Field(gt=0, le=1)] = 1e-10
+    scale: Literal["band", "sound"] = "band"
 
 
 class SoundConfig(WindowConfig):

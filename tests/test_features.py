@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from monitor.features.scaling import CLIP, fit_scaling, scale
+from monitor.features.scaling import CLIP, fit_scaling, scale, scaling_of
 from monitor.features.statistics import STATISTICS, statistics
 from monitor.types import Array
 
@@ -140,3 +140,12 @@ def test_every_row_is_scaled_by_its_own_constants_and_nan_stays_nan() -> None:
     constants = np.array([[[1], [2]], [[-1], [4]]], np.float32)
     expected = np.array([[[0, np.nan]], [[0.5, 1]]], np.float32)
     assert np.array_equal(scale(x, constants), expected, equal_nan=True)
+
+
+def test_scaling_as_a_whole_keeps_which_channel_is_larger() -> None:
+    x = np.random.default_rng(0).normal([[0.0], [10.0]], [[1.0], [3.0]], (50, 2, 40))
+    each, whole = scaling_of({})(x), scaling_of({"mel": {"scale": "sound"}})(x)
+    np.testing.assert_allclose(each[0], [0, 10], atol=0.5)
+    assert (whole[:, 0] == whole[:, 1]).all()
+    assert whole[:, 0].tolist() == pytest.approx(fit_scaling(x.reshape(50, 1, -1))[:, 0].tolist())
+    np.testing.assert_array_equal(scaling_of({"frame": [1, 40]})(x), [[127, 127], [128, 128]])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,6 +14,7 @@ from monitor.types import Array
 CLIP = 100.0
 Mask = NDArray[np.bool_]
 _TINY = 1e-6
+Fit = Callable[[Array], Array]
 
 
 def fit_scaling(x: Array) -> Array:
@@ -26,6 +30,20 @@ def fit_scaling(x: Array) -> Array:
     scale = np.maximum((high - low) / 1.349, values.std(axis=1) / 10)
     scale = np.maximum(scale, np.maximum(1e-4 * np.abs(centre), _TINY))
     return np.stack([centre, scale]).astype(np.float32)
+
+
+def scaling_of(front: Mapping[str, Any]) -> Fit:
+    """How constants `(2, C)` come from examples `(N, C, T)`; `front`, as in `Manifest`, says how
+    these were made.
+    """
+    if "frame" in front:
+        return lambda x: frame_scaling(x.shape[1])
+    return even_scaling if front.get("mel", {}).get("scale") == "sound" else fit_scaling
+
+
+def even_scaling(x: Array) -> Array:
+    """As `fit_scaling`, but the same for all channels: their differences stay: `(2, C)`."""
+    return np.repeat(fit_scaling(x.reshape(len(x), 1, -1)), x.shape[1], axis=1)
 
 
 def frame_scaling(channels: int) -> Array:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.errors import StateError
-from monitor.features.scaling import fit_scaling
+from monitor.features.scaling import Fit, fit_scaling
 from monitor.protocols import Scorer
 from monitor.stream.columns import Column, Columns
 from monitor.types import Array, Slots, State
@@ -22,11 +22,13 @@ from monitor.types import Array, Slots, State
 
 class Constants:
     """Per sensor: how many windows it has shown, and what was fitted to them; those of sensors
-    that still warm up are kept until then.
+    that still warm up are kept until then. `fit` is what training would fit by.
     """
 
-    def __init__(self, scorers: Sequence[Scorer], channels: int, warm_up: int) -> None:
-        self.scorers = scorers
+    def __init__(
+        self, scorers: Sequence[Scorer], channels: int, warm_up: int, fit: Fit = fit_scaling
+    ) -> None:
+        self.scorers, self._fit = scorers, fit
         self.warm_up = warm_up
         self._shown: dict[int, list[Array]] = {}
         self._learned = Columns(seen=Column("i8"), own=Column("f4", (2, channels)))
@@ -115,5 +117,5 @@ class Constants:
         shown.append(np.array(window))
         self._learned["seen"][slot] = len(shown)
         if len(shown) == self.warm_up:
-            self._learned["own"][slot] = fit_scaling(np.stack(shown))
+            self._learned["own"][slot] = self._fit(np.stack(shown))
             del self._shown[slot]

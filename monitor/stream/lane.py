@@ -17,6 +17,7 @@ from monitor.alerting import ThresholdConfig, within_budget
 from monitor.arrays import fingerprint, put_under, under
 from monitor.errors import ModelError, StateError
 from monitor.features.front import Front, front
+from monitor.features.scaling import scaling_of
 from monitor.protocols import Online, Scorer, Stateful
 from monitor.settings import StreamConfig
 from monitor.stream.alarm import Alarm
@@ -133,7 +134,8 @@ class LaneState:
         self.silence = Silence(settings.alert.silence)
         self.guards = Guards(settings.guards, settings.window, settings.alert.clear.n)
         self.alarm = Alarm(settings.alert)
-        self.constants = Constants(spec.scorers, len(settings.window.model_channels), warm_up)
+        channels, fit = len(settings.window.model_channels), scaling_of(settings.window.front)
+        self.constants = Constants(spec.scorers, channels, warm_up, fit)
         self.online = [online.make() for online in spec.online]
         calibrations = [*(s.calibration for s in spec.scorers), *(None for _ in spec.online)]
         self.fusion = Fusion(settings.alert, spec.detectors, spec.rate)
