@@ -76,6 +76,10 @@ def init(
 def train(
     config: ConfigFile,
     recordings: Recordings,
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="What operators say: CSV of sensor,start,end,label (fault or normal)."),
+    ] = None,
     promote: Annotated[
         bool, typer.Option(help="Point the aliases that CONFIG names at the new versions.")
     ] = True,
@@ -85,7 +89,14 @@ def train(
     """Train every model that CONFIG names, on recordings of normal operation."""
     from monitor.offline import train as work
 
-    work.run(_load(config), recordings, promote=promote, time_column=time_column, json_file=json)
+    work.run(
+        _load(config),
+        recordings,
+        labels=labels,
+        promote=promote,
+        time_column=time_column,
+        json_file=json,
+    )
 
 
 @app.command(epilog="Example: monitor run plant.yaml")

@@ -45,7 +45,8 @@ class Trainable(Detector, Protocol):
 
     def fit(self, x: Array, y: Array | None = None) -> None:
         """Learn from `(N, *shape)`; `y` is 1 for an anomaly, 0 for normal, -1 for unknown (all
-        unknown if absent).
+        unknown if absent), and 2, 3, ... for further classes of things that are known but not
+        watched for: metric learning tells them apart, other detectors leave them out.
         """
         ...
 

@@ -63,11 +63,11 @@ def train(
     calibration stays that of windows it had not seen. One that has `held_out` scores after `fit`
     holds out windows itself, and is given all of them at once.
 
-    `labels` are those of `Trainable.fit`, `(n,)` for each sensor that has any; known anomalies
-    and examples of other known classes enter no constants and no calibration. A detector without
-    `fit` is only calibrated. Windows that are not finite are left out, and so is a sensor with
-    fewer than FEWEST_PER_SENSOR others; the metrics count them. Raises ModelError where there is too little to learn from or a shape is
-    wrong, ConfigError for what is no detector, or learns in the stream.
+    `labels` are those of `Trainable.fit`, `(n,)` for each sensor that has any; known anomalies and
+    examples of other known classes enter no constants and no calibration. A detector without `fit`
+    is only calibrated. Windows that are not finite are left out, and so is a sensor with fewer than
+    FEWEST_PER_SENSOR others; the metrics count them. Raises ModelError where there is too little to
+    learn from or a shape is wrong, ConfigError for what is no detector, or learns in the stream.
     """
     detector = _untrained(recipe, progress=progress)
     fleet = _fleet(recipe, windows, labels or {})

@@ -6,7 +6,7 @@ Times are rounded to the grid of the stream, as the windower rounds those of sam
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -22,15 +22,22 @@ from monitor.errors import ConfigError
 from monitor.windowing import Window
 
 COLUMNS = ("sensor", "start", "end")
+WORDS = ("fault", "normal")
+_TEXTS = ("sensor", "kind", "label", "stream")
 
 
 class Event(NamedTuple):
-    """Something that went wrong with a sensor, from `start` up to `end`; `kind` may be empty."""
+    """Something that went wrong with a sensor, from `start` up to `end`; `kind` may be empty.
+
+    With `fault=False` somebody says that nothing did. An empty `stream` is any.
+    """
 
     sensor: str
     start: float
     end: float
     kind: str = ""
+    fault: bool = True
+    stream: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +74,7 @@ def truth_from(events: Iterable[Event], recording: Recording, rate: float) -> Tr
     An event that begins before the recording, or ends after it, is cut to what was recorded.
     """
     first, last = span(recording, rate)
-    mine = (e for e in events if e.sensor == recording.sensor)
+    mine = (e for e in events if e.sensor == recording.sensor and e.fault)
     own = (e for e in mine if e.start < last and (e.end > first or e.start >= first))
     cut = (e._replace(start=max(e.start, first), end=min(e.end, last)) for e in own)
     return Truth(tuple(sorted(cut, key=lambda event: event.start)))
@@ -79,13 +86,14 @@ def span(recording: Recording, rate: float) -> tuple[float, float]:
 
 
 def read_labels(path: Path) -> list[Event]:
-    """Read a file of events, CSV or JSON lines: sensor, start, end, and if there is one, kind.
+    """Read a file of events, CSV, JSON (a list) or JSON lines: sensor, start, end, and where they
+    are given kind, stream, and label (`fault`, also where it is left out, or `normal`).
 
     Times are ISO 8601, UTC where they name no zone, or numbers of s, ms, us or ns since the
     epoch. Raises ConfigError for whatever cannot be used.
     """
     try:
-        frame = _json_lines(path) if path.suffix.lower() == ".jsonl" else _csv(path)
+        frame = _READERS.get(path.suffix.lower(), _csv)(path)
     except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
     frame.columns = frame.columns.map(lambda name: str(name).strip())
@@ -93,14 +101,14 @@ def read_labels(path: Path) -> list[Event]:
     if missing := [name for name in COLUMNS if name not in frame.columns]:
         raise ConfigError(
             f"{path}: has no column {', '.join(map(repr, missing))}; labels need sensor, start, "
-            f"end and may have kind; its columns: {told_columns(frame)}"
+            f"end and may have kind, label, stream; its columns: {told_columns(frame)}"
         )
     return _events(path, frame) if len(frame) else []
 
 
 def _csv(path: Path) -> pd.DataFrame:
     frame = pd.read_csv(
-        path, dtype={"sensor": str, "kind": str}, encoding="utf-8-sig", compression=None
+        path, dtype=dict.fromkeys(_TEXTS, str), encoding="utf-8-sig", compression=None
     )
     if not isinstance(frame.index, pd.RangeIndex):
         raise ValueError("its rows have more cells than its header")
@@ -108,10 +116,20 @@ def _csv(path: Path) -> pd.DataFrame:
 
 
 def _json_lines(path: Path) -> pd.DataFrame:
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    if not all(isinstance(row, dict) for row in rows):
-        raise ValueError("a line is not an object")
+    return _rows([json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()])
+
+
+def _json(path: Path) -> pd.DataFrame:
+    return _rows(json.loads(path.read_text(encoding="utf-8")))
+
+
+def _rows(rows: object) -> pd.DataFrame:
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise ValueError("a line, or an item of the list, is not an object")
     return pd.DataFrame(rows, columns=None if rows else COLUMNS)
+
+
+_READERS: dict[str, Callable[[Path], pd.DataFrame]] = {".json": _json, ".jsonl": _json_lines}
 
 
 def _events(path: Path, frame: pd.DataFrame) -> list[Event]:
@@ -120,10 +138,22 @@ def _events(path: Path, frame: pd.DataFrame) -> list[Event]:
     for bad, what in ((unnamed, "names no sensor"), (backwards, "ends before it starts")):
         if bad.any():
             raise ConfigError(f"{path}: data row {int(np.argmax(bad)) + 1}: {what}")
-    kinds = frame["kind"].fillna("").astype(str) if "kind" in frame else [""] * len(frame)
-    sensors = frame["sensor"].astype(str)
-    rows = zip(sensors, start.tolist(), end.tolist(), kinds, strict=True)
+    words = _texts(frame, "label", WORDS[0])
+    if strange := [row for row, word in enumerate(words) if word not in WORDS]:
+        raise ConfigError(
+            f"{path}: data row {strange[0] + 1}: label is {words[strange[0]]!r}; valid are "
+            f"{', '.join(WORDS)}"
+        )
+    sensors, kinds = frame["sensor"].astype(str), _texts(frame, "kind")
+    times, fault = (start.tolist(), end.tolist()), (word == WORDS[0] for word in words)
+    rows = zip(sensors, *times, kinds, fault, _texts(frame, "stream"), strict=True)
     return [Event(*row) for row in rows]
+
+
+def _texts(frame: pd.DataFrame, column: str, usual: str = "") -> list[str]:
+    if column not in frame:
+        return [usual] * len(frame)
+    return [str(text).strip() for text in frame[column].fillna(usual)]
 
 
 def check_sensors(path: Path, events: Sequence[Event], sensors: Iterable[str]) -> None:

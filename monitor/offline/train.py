@@ -13,12 +13,13 @@ from rich.console import Console
 from rich.table import Table
 
 from monitor.connect.store import ModelStore
-from monitor.detect import learns_online
+from monitor.detect import detector_class, learns_online
 from monitor.errors import ConfigError
 from monitor.notation import Reference
 from monitor.offline.dataset import Recorded, SensorWindows, of_rule, read_recorded, windows_of
 from monitor.offline.figures import write_figures
-from monitor.offline.labels import quoted
+from monitor.offline.labels import Event, quoted
+from monitor.offline.taught import read_taught, taught
 from monitor.recipe import Recipe
 from monitor.recipe import train as train_model
 from monitor.settings import Config, Use
@@ -29,8 +30,9 @@ QUANTILES = (0.5, 0.95, 0.99, 1.0)
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """One published model. `windows` were learned from or held out, `anomalous` are those left
-    out for their labels, `held_out` has quantiles of the scores of held-out windows.
+    """One published model. `windows` were learned from or held out; of those that are labelled
+    anomalous it learned from `faults` and left out the `anomalous`. `held_out` has quantiles of
+    the scores of held-out windows.
     """
 
     detector: str
@@ -39,6 +41,7 @@ class Trained:
     aliases: tuple[str, ...]
     windows: int
     anomalous: int
+    faults: int
     sensors: int
     seconds: float
     held_out: Mapping[str, float]
@@ -63,6 +66,7 @@ def run(
     config: Config,
     paths: Sequence[Path],
     *,
+    labels: Path | None = None,
     promote: bool = True,
     time_column: str | None = None,
     json_file: Path | None = None,
@@ -70,17 +74,26 @@ def run(
     """The command: train every model of the configuration on files, and print a table."""
     console = Console()
     recorded = read_recorded(config, paths, time_column)
-    found = train(config, recorded, promote=promote, console=console)
+    events = read_taught(labels, config, recorded) if labels else None
+    found = train(config, recorded, events, promote=promote, console=console)
     console.print(_table(found))
     if json_file:
         write_figures(json_file, {"models": [asdict(each) for each in found]})
 
 
 def train(
-    config: Config, recorded: Recorded, *, promote: bool = True, console: Console | None = None
+    config: Config,
+    recorded: Recorded,
+    events: Sequence[Event] | None = None,
+    *,
+    promote: bool = True,
+    console: Console | None = None,
 ) -> list[Trained]:
     """Train and publish each model that the recorded streams use, on the windows of the sensors
-    that would be scored by it; windows that are labelled anomalous are left out.
+    that would be scored by it.
+
+    Windows that are labelled anomalous are left out. With `events`, what an operator says beside
+    the recordings' own labels, detectors that can learn from labels are given all of them.
 
     The aliases that the configuration names are pointed to the new versions, if `promote`.
     Progress goes to the console, if there is one. Raises ConfigError where there is nothing to
@@ -88,6 +101,9 @@ def train(
     where there is too little to learn from.
     """
     windows = {name: windows_of(found, config.streams[name]) for name, found in recorded.items()}
+    if events is not None:
+        for name, own in windows.items():
+            windows[name] = taught(own, events, name, config.streams[name].window)
     jobs = [job for job in jobs_of(config) if any(name in recorded for name, _ in job.places)]
     if not jobs:
         raise ConfigError(
@@ -96,7 +112,18 @@ def train(
         )
     chosen = [(job, _windows_for(job, config, windows)) for job in jobs]
     store = ModelStore(config.models)
-    return [_train(job, found, store, promote=promote, console=console) for job, found in chosen]
+    told = events is not None
+    return [
+        _train(
+            job,
+            found,
+            store,
+            labelled=told and learns_labels(job),
+            promote=promote,
+            console=console,
+        )
+        for job, found in chosen
+    ]
 
 
 def jobs_of(config: Config) -> list[Job]:
@@ -182,14 +209,20 @@ def _train(
     windows: Mapping[str, SensorWindows],
     store: ModelStore,
     *,
+    labelled: bool,
     promote: bool,
     console: Console | None,
 ) -> Trained:
-    normal = {sensor: own.data[own.labels != 1] for sensor, own in windows.items()}
-    count = sum(map(len, normal.values()))
+    anomalous = sum(int((own.labels == 1).sum()) for own in windows.values())
+    known = {name: own.labels.astype(np.float32) for name, own in windows.items()}
+    kept = {name: labelled | (known[name] != 1) for name in windows}
+    lesson = {name: own.data[kept[name]] for name, own in windows.items()}
+    count = sum(map(len, lesson.values()))
     if console:
-        console.print(f"training {job.name} on {count:,} windows of {len(normal)} sensors")
-    model = train_model(recipe_of(job), normal, progress=console is not None)
+        faults = f", {anomalous:,} of them faults," if labelled else ""
+        console.print(f"training {job.name} on {count:,} windows{faults} of {len(lesson)} sensors")
+    show = console is not None
+    model = train_model(recipe_of(job), lesson, known if labelled else None, progress=show)
     manifest = store.publish(model, alias=None)
     wanted = Reference(job.use.reference.detector, manifest.name, str(manifest.version))
     for alias in job.aliases if promote else ():
@@ -200,11 +233,18 @@ def _train(
         version=manifest.version,
         aliases=tuple(job.aliases) if promote else (),
         windows=int(count - manifest.metrics["windows_left_out"]),
-        anomalous=sum(int((own.labels == 1).sum()) for own in windows.values()),
+        anomalous=0 if labelled else anomalous,
+        faults=anomalous if labelled else 0,
         sensors=len(manifest.sensors),
         seconds=round(manifest.metrics["seconds"], 2),
         held_out={f"{q:g}": float(np.quantile(manifest.calibration, q)) for q in QUANTILES},
     )
+
+
+def learns_labels(job: Job) -> bool:
+    """Whether the detector learns from known faults; any other one leaves them out."""
+    found = detector_class(job.use.reference.detector)
+    return bool(getattr(found, "uses_labels", False))
 
 
 def recipe_of(job: Job) -> Recipe:
@@ -228,10 +268,11 @@ def _table(found: Sequence[Trained]) -> Table:
     table.caption = "q0.99: of the scores of held-out windows"
     table.add_column("model", no_wrap=True)
     table.add_column("aliases", overflow="fold")
-    for head in ("sensors", "windows", "left out", "s", "q0.99"):
+    for head in ("sensors", "windows", "faults", "left out", "s", "q0.99"):
         table.add_column(head, justify="right")
     for each in found:
-        figures = f"{each.sensors:,}", f"{each.windows:,}", f"{each.anomalous:,}"
+        counts = each.sensors, each.windows, each.faults, each.anomalous
+        figures = [f"{count:,}" for count in counts]
         name = f"{each.detector}:{each.model}@{each.version}"
         aliases = ", ".join(each.aliases) or "-"
         table.add_row(

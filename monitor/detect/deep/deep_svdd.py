@@ -7,7 +7,7 @@ et al., "Deep semi-supervised anomaly detection", ICLR 2020, which pushes them a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -45,6 +45,7 @@ class DeepSVDD(NetDetector):
     for values that cannot be used.
     """
 
+    uses_labels: ClassVar[bool] = True
     called = "Deep SVDD"
     eta = 1.0
     net: Distance

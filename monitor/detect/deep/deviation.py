@@ -49,6 +49,7 @@ class DeviationNetwork(PartsDetector):
     """
 
     view: ClassVar[str] = "statistics"
+    uses_labels: ClassVar[bool] = True
     needs_labels: ClassVar[bool] = True
 
     def __init__(
