@@ -95,30 +95,46 @@ def train(
     Windows that are labelled anomalous are left out. With `events`, what an operator says beside
     the recordings' own labels, detectors that can learn from labels are given all of them.
 
-    The aliases that the configuration names are pointed to the new versions, if `promote`.
-    Progress goes to the console, if there is one. Raises ConfigError where there is nothing to
-    train, a rule has no recorded sensor, or two uses of a model contradict each other; ModelError
-    where there is too little to learn from.
+    The rest is as in `train_on`.
     """
     windows = {name: windows_of(found, config.streams[name]) for name, found in recorded.items()}
     if events is not None:
         for name, own in windows.items():
             windows[name] = taught(own, events, name, config.streams[name].window)
-    jobs = [job for job in jobs_of(config) if any(name in recorded for name, _ in job.places)]
+    labelled = events is not None
+    return train_on(config, windows, labelled=labelled, promote=promote, console=console)
+
+
+def train_on(
+    config: Config,
+    windows: Mapping[str, Mapping[str, SensorWindows]],
+    *,
+    labelled: bool = False,
+    promote: bool = True,
+    console: Console | None = None,
+) -> list[Trained]:
+    """The same on windows that are cut already, by stream and sensor; `labelled` says that
+    detectors which can learn from labels are given all of them.
+
+    The aliases that the configuration names are pointed to the new versions, if `promote`.
+    Progress goes to the console, if there is one. Raises ConfigError where there is nothing to
+    train, a rule has no recorded sensor, or two uses of a model contradict each other; ModelError
+    where there is too little to learn from.
+    """
+    jobs = [job for job in jobs_of(config) if any(name in windows for name, _ in job.places)]
     if not jobs:
         raise ConfigError(
-            f"nothing to train: streams {', '.join(recorded)} use no detector with a model, such "
+            f"nothing to train: streams {', '.join(windows)} use no detector with a model, such "
             "as conv_ae:NAME@production"
         )
     chosen = [(job, _windows_for(job, config, windows)) for job in jobs]
     store = ModelStore(config.models)
-    told = events is not None
     return [
         _train(
             job,
             found,
             store,
-            labelled=told and learns_labels(job),
+            labelled=labelled and learns_labels(job),
             promote=promote,
             console=console,
         )
