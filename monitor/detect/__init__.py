@@ -12,14 +12,18 @@ from typing import Any
 from monitor.errors import ConfigError
 
 DETECTORS = {
+    "ae_mahalanobis": "monitor.detect.deep.ae_mahalanobis:MahalanobisAutoencoder",
     "contrastive": "monitor.detect.deep.contrastive:Contrastive",
     "conv_ae": "monitor.detect.deep.conv_ae:ConvAutoencoder",
+    "deep_gaussian": "monitor.detect.images.deep_gaussian:DeepGaussian",
     "deep_sad": "monitor.detect.deep.deep_sad:DeepSAD",
     "deep_svdd": "monitor.detect.deep.deep_svdd:DeepSVDD",
     "deviation": "monitor.detect.deep.deviation:DeviationNetwork",
     "dense_ae": "monitor.detect.deep.dense_ae:DenseAutoencoder",
     "ensemble": "monitor.detect.ensemble:Ensemble",
+    "fastflow": "monitor.detect.images.fastflow:FastFlow",
     "flow": "monitor.detect.deep.flow:NormalisingFlow",
+    "gan": "monitor.detect.deep.gan:AdversarialAutoencoder",
     "gmm": "monitor.detect.classical.gmm:GaussianMixture",
     "iforest": "monitor.detect.classical.iforest:IsolationForest",
     "kde": "monitor.detect.classical.kde:KernelDensity",
@@ -31,7 +35,9 @@ DETECTORS = {
     "novelty": "monitor.detect.online.novelty:Novelty",
     "ocsvm": "monitor.detect.classical.ocsvm:OneClassSVM",
     "online_iforest": "monitor.detect.online.online_iforest:OnlineIsolationForest",
+    "padim": "monitor.detect.images.padim:Padim",
     "patch_memory": "monitor.detect.patches.patch_memory:PatchMemory",
+    "patchcore": "monitor.detect.images.patchcore:PatchCore",
     "pca": "monitor.detect.classical.pca:PrincipalComponents",
     "random_kernels": "monitor.detect.patches.random_kernels:RandomKernels",
     "residual": "monitor.detect.online.residual:Residual",

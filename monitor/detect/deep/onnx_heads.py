@@ -8,12 +8,14 @@ from typing import Any
 import torch
 from torch import nn
 
+from monitor.detect.deep.adversary import Adversary
 from monitor.detect.deep.coupling import FARTHEST, MOST_LOG_SCALE, Coupling, Flow
 from monitor.detect.deep.elbo import MOST_LOG_VARIANCE, Elbo
 from monitor.detect.deep.heads import Deviation, Likeness
 from monitor.detect.deep.masking import FLOOR, LEAST_RATIO, Guess
 from monitor.detect.deep.nets import Distance, Residual
 from monitor.detect.deep.onnx_graph import Graph, linear
+from monitor.detect.deep.stacks import StackedErrors
 
 _TINY = torch.full((1,), 1e-12)
 
@@ -142,6 +144,21 @@ def _flow(graph: Graph, head: Any) -> str:
     return graph.add("Relu", [graph.add("Mul", [above, graph.constant(head.weight)])])
 
 
+def _stacked(graph: Graph, head: Any) -> str:
+    """See `stacks.StackedErrors`; every example is S rows between the stacks and their errors."""
+    rows, channels = graph.shape[:2]
+    across = graph.add("Transpose", ["x"], perm=[0, 2, 1])
+    stacks = graph.add("Gather", [across, graph.constant(head.places.tolist())], axis=1)
+    stacks = graph.reshaped(stacks, (-1, head.size))
+    error = graph.add("Sub", [graph.sequence(head.net, stacks), stacks])
+    error = graph.add("Sub", [error, graph.constant(head.mean)])
+    white = graph.add("Gemm", [error, graph.constant(head.whitening)])
+    square = graph.add("Mul", [white, white])
+    square = graph.reshaped(square, (rows, -1, channels))
+    mean = graph.mean(graph.add("Transpose", [square], perm=[0, 2, 1]))
+    return graph.add("Div", [mean, graph.number(float(channels))])
+
+
 def _coupling(graph: Graph, step: Coupling, value: str) -> tuple[str, str]:
     moved = graph.constant(1 - step.kept)
     seen = graph.add("Mul", [value, graph.constant(step.kept)])
@@ -151,6 +168,23 @@ def _coupling(graph: Graph, step: Coupling, value: str) -> tuple[str, str]:
     scaled = graph.add("Mul", [value, graph.add("Exp", [logs])])
     shift = graph.add("Mul", [linear(graph, step.shifts, told), moved])
     return graph.add("Add", [scaled, shift]), logs
+
+
+def _adversary(graph: Graph, head: Any) -> str:
+    """See `adversary.Adversary`."""
+    rows, features = graph.shape[0], head.critic.beside.out_features
+    code = graph.sequence(head.inward)
+    rebuilt = graph.sequence(head.outward, code)
+    beside = linear(graph, head.critic.beside, code)
+    seen = []
+    for value in (rebuilt, "x"):
+        both = [graph.sequence(head.critic.trunk, value), beside]
+        seen.append(graph.sequence(head.critic.joint, graph.add("Concat", both, axis=1)))
+    errors = graph.mean(graph.add("Abs", [graph.add("Sub", [rebuilt, "x"])]))
+    apart = graph.add("Abs", [graph.add("Sub", seen)])
+    last = graph.mean(graph.reshaped(apart, (rows, 1, features)))
+    parts = graph.add("Concat", [errors, last], axis=1)
+    return graph.add("Mul", [parts, graph.constant(head.weight)])
 
 
 def _repeated(graph: Graph, net: nn.Sequential, value: str, count: int) -> str:
@@ -187,4 +221,6 @@ HEADS: dict[type[nn.Module], Callable[[Graph, Any], str]] = {
     Elbo: _elbo,
     Guess: _guess,
     Flow: _flow,
+    Adversary: _adversary,
+    StackedErrors: _stacked,
 }
