@@ -43,10 +43,19 @@ _STYLE: Any = {
 }
 
 
-def picture(width: float, height: float, draw: Callable[[Figure], None]) -> bytes:
-    """What `draw` puts on a figure of so many inches, as PNG; the same bytes for the same data."""
+def picture(
+    width: float,
+    height: float,
+    draw: Callable[[Figure], None],
+    *,
+    layout: Literal["constrained"] | None = "constrained",
+) -> bytes:
+    """What `draw` puts on a figure of so many inches, as PNG; the same bytes for the same data.
+
+    Without a `layout`, `draw` has to make room for titles and labels.
+    """
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(width, height), layout="constrained")
+        figure = Figure(figsize=(width, height), layout=layout)
         FigureCanvasAgg(figure)
         draw(figure)
         file = io.BytesIO()

@@ -44,6 +44,7 @@ def draw_rows(shots: Sequence[Shot], kind: Kind) -> bytes:
     wide, high = (2.1, 1.1) if lines else (_INCH, _INCH * _aspect(shots[0].example, kind))
 
     def draw(figure: Figure) -> None:
+        _lay_out(figure, lines=lines)
         grid = figure.subplots(len(rows), len(shots), squeeze=False)
         tops = {row: _top(shots, row) for row in rows}
         for place, shot in enumerate(shots):
@@ -61,8 +62,8 @@ def draw_rows(shots: Sequence[Shot], kind: Kind) -> bytes:
                     axes.set_ylabel(row, fontsize=8)
             _title(grid[0, place], shot)
 
-    width = max(len(shots) * wide, 2 * _INCH)
-    return picture(width, len(rows) * high + 0.5, draw)
+    width = max(len(shots) * wide, 2 * _INCH) + 0.5
+    return picture(width, len(rows) * high + 0.45, draw, layout=None)
 
 
 def draw_gallery(examples: Array, kind: Kind) -> bytes:
@@ -81,6 +82,19 @@ def draw_gallery(examples: Array, kind: Kind) -> bytes:
 
     high = _INCH * (0.7 if kind == "window" else _aspect(examples[0], kind))
     return picture(columns * _INCH, rows * high + 0.1, draw)
+
+
+def _lay_out(figure: Figure, *, lines: bool) -> None:
+    """Room for titles and labels, by hand: to find it out takes longer than all the drawing."""
+    width, height = figure.get_size_inches()
+    figure.subplots_adjust(
+        left=0.45 / width,
+        right=1 - 0.05 / width,
+        bottom=0.05 / height,
+        top=1 - 0.4 / height,
+        wspace=0.3 if lines else 0.06,
+        hspace=0.15 if lines else 0.06,
+    )
 
 
 def _rows_of(shots: Sequence[Shot]) -> list[str]:
