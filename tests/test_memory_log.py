@@ -73,6 +73,35 @@ def test_records_get_the_next_offset_of_their_partition() -> None:
     assert records[0].headers == (("unit", b"g"),)
 
 
+def test_a_log_that_forgets_keeps_the_latest_records_and_all_offsets() -> None:
+    log = MemoryLog("plant", 1, keep=3)
+    (only,) = log.partitions
+    for number in range(20):
+        assert log.append(b"a", 0.0, b"%d" % number).offset == number
+        assert log.end(only) == number + 1
+        kept = log.read(only, 0, 100)
+        assert min(3, number + 1) <= len(kept) <= 6
+        assert [record.value for record in kept] == [b"%d" % r.offset for r in kept]
+        assert kept[-1].offset == number
+    assert [record.offset for record in log.read(only, 18, 100)] == [18, 19]
+
+
+def test_a_reader_that_keeps_up_misses_nothing_of_a_log_that_forgets() -> None:
+    log = MemoryLog("plant", 1, keep=3)
+    reader = Reader(log)
+    reader.source.start(reader)
+    for number in range(50):
+        log.append(b"a", 0.0, b"")
+        if number % 3 == 0:
+            reader.read()
+    assert [record.offset for record in reader.seen] == list(range(49))
+    for _ in range(20):
+        log.append(b"a", 0.0, b"")
+    reader.read()
+    assert reader.seen[-1].offset == 69
+    assert reader.source.lag() == {log.partitions[0]: 0}
+
+
 def test_a_topic_that_is_not_there_is_told() -> None:
     with pytest.raises(SourceError, match=r"no topic 'plnat'; valid are plant, ready"):
         MemoryLog(["plant", "ready"], 2).append(b"k", 0, b"", topic="plnat")

@@ -26,13 +26,20 @@ class Group:
 
 
 class MemoryLog:
-    """Topics with the same number of partitions each; a key always goes to the same one."""
+    """Topics with the same number of partitions each; a key always goes to the same one.
 
-    def __init__(self, topic: str | Sequence[str], partitions: int) -> None:
+    With `keep` at least so many of the latest records of each partition stay, at most twice as
+    many; who reads more slowly than that misses some.
+    """
+
+    def __init__(
+        self, topic: str | Sequence[str], partitions: int, keep: int | None = None
+    ) -> None:
         self.topics = [topic] if isinstance(topic, str) else list(topic)
         self.partitions = [Partition(t, i) for t in self.topics for i in range(partitions)]
-        self._count = partitions
+        self._count, self._keep = partitions, keep
         self._records: dict[Partition, list[Record]] = {p: [] for p in self.partitions}
+        self._first = dict.fromkeys(self.partitions, 0)  # the offset of the first record there is
         self._groups: dict[str, Group] = {}
         self.arrived = threading.Condition()
 
@@ -52,18 +59,24 @@ class MemoryLog:
             raise SourceError(f"no topic {topic!r}; valid are {', '.join(self.topics)}")
         with self.arrived:
             records = self._records[partition]
-            record = Record(partition, len(records), key, time, value, headers)
+            record = Record(partition, self.end(partition), key, time, value, headers)
             records.append(record)
+            if self._keep is not None and len(records) > 2 * self._keep:
+                self._first[partition] += len(records) - self._keep
+                self._records[partition] = records[-self._keep :]
             self.arrived.notify_all()
         return record
 
     def read(self, partition: Partition, offset: int, most: int) -> list[Record]:
-        """Records from an offset on."""
-        return self._records[partition][offset : offset + most]
+        """Records from an offset on, or from the first one after it that there is."""
+        with self.arrived:
+            at = max(0, offset - self._first[partition])
+            return self._records[partition][at : at + most]
 
     def end(self, partition: Partition) -> int:
         """The high-water mark: the offset that the next record will get."""
-        return len(self._records[partition])
+        with self.arrived:
+            return self._first[partition] + len(self._records[partition])
 
     def group(self, name: str) -> Group:
         """The consumer group of that name."""
@@ -212,6 +225,6 @@ class MemorySource:
         for partition in held[self._turn :] + held[: self._turn]:
             at = self.position[partition]
             records = self.log.read(partition, at, min(self.max_records, room - len(found)))
-            self.position[partition] = at + len(records)
+            self.position[partition] = records[-1].offset + 1 if records else at
             found += records
         return found
