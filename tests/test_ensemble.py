@@ -180,5 +180,5 @@ def test_too_few_windows_are_told() -> None:
 
 
 def test_the_state_of_another_ensemble_is_refused(fitted: Ensemble) -> None:
-    with pytest.raises(ModelError, match=r"the state is of 4 members; this ensemble has 1"):
+    with pytest.raises(ModelError, match=r"the state is of 5 members; this ensemble has 1"):
         Ensemble(SHAPE, members=["mahalanobis"]).restore(fitted.state())

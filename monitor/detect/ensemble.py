@@ -31,7 +31,7 @@ FUSIONS = ("ratio", "log_p", "cauchy")
 TRIM = 0.02  # windows overlap: 5 % of them may be one episode, and a normal one
 MEMBERS: Sequence[Mapping[str, Any]] = tuple(
     {"detector": "mahalanobis", "params": {"view": view, "trim": TRIM}}
-    for view in ("mean", "means", "moments", "level")
+    for view in ("mean", "means", "moments", "newest", "level")
 )
 MEMBERS_OF_FRAMES: Sequence[str] = ("mahalanobis", "pca", "knn")
 REFERENCE = {"view": "mean"}

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from monitor.errors import ConfigError
 from monitor.features.change import change
-from monitor.features.level import LEVELS, level, mean, means, moments
+from monitor.features.level import LEVELS, level, mean, means, moments, newest
 from monitor.features.pixels import pixels, pixels_of
 from monitor.features.shape import shape
 from monitor.features.spectrum import bands, spectrum
@@ -39,6 +39,7 @@ VIEWS = {
     "mean": View(mean, lambda _: 1),
     "means": View(means, lambda _: 3),
     "moments": View(moments, lambda _: 2),
+    "newest": View(newest, lambda _: 2),
     "level": View(level, lambda _: len(LEVELS)),
     "change": View(change, lambda _: 1),
     "statistics": View(statistics, lambda _: len(STATISTICS)),

@@ -27,6 +27,7 @@ from rich.table import Table
 from monitor.alerting import AlertConfig, ThresholdConfig
 from monitor.errors import ConfigError
 from monitor.offline.figures import write_figures
+from monitor.offline.suggest import THRESHOLD
 from monitor.stream.alarm import Alarm
 from monitor.stream.threshold import RollingThreshold
 from monitor.types import Array
@@ -48,7 +49,7 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "percentile": {},
     "fitted tail": FITTED,
     "with rate control": CONTROLLED,
-    "and outliers left out": {**CONTROLLED, "outliers": "left_out"},
+    "and outliers left out": THRESHOLD,  # what `monitor init` suggests
 }
 
 

@@ -14,7 +14,7 @@ from monitor.config import parse
 from monitor.connect.recording.reading import SUFFIXES
 from monitor.errors import ConfigError
 from monitor.offline.figures import write_figures
-from monitor.offline.suggest import Suggestion, suggest
+from monitor.offline.suggest import THRESHOLD, Suggestion, suggest
 
 _MOST_FILES = 16
 
@@ -53,6 +53,7 @@ def configuration(found: Suggestion, name: str) -> str:
     """The YAML text for a stream of this name."""
     channels = ", ".join(_quoted(channel) for channel in found.channels)
     length, hop = _seconds(found.samples / found.rate), _seconds(found.hop / found.rate)
+    threshold = ", ".join(f"{key}: {value}" for key, value in THRESHOLD.items())
     seconds = max(found.samples / found.rate, 1.0)
     return f"""\
 # Suggested by `monitor init` from a recording; `monitor check FILE` shows every other setting.
@@ -67,6 +68,7 @@ streams:
     models:
       - match: "*"
         use: ["ensemble:{name}@production"]
+    threshold: {{{threshold}}}   # as many false alarms as asked for, whatever drifts
     alert:
       silence: {_seconds(10 * seconds)}
       # budget: 2 per week   # alerts of a sensor where nothing is wrong; thresholds follow

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,14 @@ from monitor.connect.recording.times import NAMES, time_of, told_columns
 from monitor.errors import ConfigError
 
 NOT_CHANNELS = {*LABELS, SENSOR, *NAMES, "changepoint", "fault", "is_anomaly", "class", "target"}
+# What keeps the rate of false alarms near the nominal one under drift, spikes and lasting faults
+# alike (docs/thresholds.md); the level itself is the stream's own.
+THRESHOLD: Mapping[str, Any] = {
+    "tail": "pareto",
+    "rate_step": 0.1,
+    "outliers": "left_out",
+    "cap": 4.0,
+}
 SHORTEST, LONGEST, AT_LEAST_SECONDS = 24, 512, 1.0
 PERIODS = 4
 _MOST_ROWS = 200_000

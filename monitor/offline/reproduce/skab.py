@@ -27,6 +27,7 @@ from monitor.notation import reference
 from monitor.offline.heard import Heard, Track
 from monitor.offline.replay import play
 from monitor.offline.reproduce.data import download, find, listed
+from monitor.offline.suggest import THRESHOLD
 from monitor.offline.train import train
 from monitor.settings import Config
 from monitor.types import Array
@@ -143,12 +144,13 @@ def config_of(runs: Sequence[Run], method: Method, folder: Path) -> Config:
         {"match": run.name, "use": [{"detector": _model(method, run), "params": method.params}]}
         for run in runs
     ]
+    stream = {"topics": [STREAM], "window": window, "models": rules, "threshold": THRESHOLD}
     return Config.model_validate(
         {
             "source": {"recordings": {"paths": [STREAM]}},
             "models": folder,
             "scoring": {"chunk": CHUNK},
-            "streams": {STREAM: {"topics": [STREAM], "window": window, "models": rules}},
+            "streams": {STREAM: stream},
         }
     )
 
