@@ -28,6 +28,10 @@ Scores = Annotated[
         metavar="DIR", help="Write every score here as CSV: item, label, detector, score."
     ),
 ]
+ReportFile = Annotated[
+    Path | None,
+    typer.Option("--report", metavar="FILE", help="Write histograms, curves and examples as HTML."),
+]
 
 
 @app.callback()
@@ -49,6 +53,39 @@ def skab(data: Data = None, json: JsonFile = None, scores: Scores = None) -> Non
     from monitor.offline.reproduce import skab_report as work
 
     work.run(data, json_file=json, scores=scores)
+
+
+@app.command(epilog="Example: monitor reproduce mnist --json mnist.json --report mnist.html")
+def mnist(
+    data: Data = None,
+    seeds: Annotated[int, typer.Option(min=1, help="How many trainings of each net.")] = 3,
+    json: JsonFile = None,
+    scores: Scores = None,
+    report: ReportFile = None,
+) -> None:
+    """MNIST: autoencoders that have seen only 1s, judged on 1s and 9s; two or three minutes."""
+    from monitor.offline.reproduce import mnist as work
+
+    work.run(data, work.Options(seeds, json, scores, report))
+
+
+@app.command(epilog="Example: monitor reproduce esc10 --detector deep_gaussian --json esc10.json")
+def esc10(
+    data: Data = None,
+    detector: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Only this one; may be repeated.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="How many splits of the clips.")] = 10,
+    split: Annotated[
+        str, typer.Option(help="What is not on both sides: a source, or only a clip.")
+    ] = "source",
+    json: JsonFile = None,
+    scores: Scores = None,
+) -> None:
+    """ESC-10: helicopters as the machine, chainsaws, rain and dogs as foreign sounds; minutes."""
+    from monitor.offline.reproduce import esc10 as work
+
+    work.run(data, work.Options(seeds, detector or (), split, json, scores))
 
 
 @app.command(epilog="Example: monitor reproduce methods --detector pca --detector knn --every 4")
