@@ -18,6 +18,7 @@ from monitor.types import Array, Curve
 Projection = Literal["pca", "tsne"]
 PROJECTIONS: tuple[Projection, ...] = ("pca", "tsne")
 _MOST_NETS = 8
+_FEWEST_NEIGHBOURS = 5
 _WIDE = 20  # the largest over the smallest loss from which on only a logarithm shows both
 CLASSES = ((0, "normal", canvas.NORMAL), (-1, "not labelled", canvas.UNKNOWN),
            (1, "anomalous", canvas.ANOMALOUS))  # fmt: skip
@@ -53,14 +54,17 @@ def projected(places: Array, how: Projection, seed: int = 0) -> NDArray[np.float
     t-SNE: van der Maaten and Hinton, "Visualizing data using t-SNE", JMLR 2008.
     """
     values = np.nan_to_num(places.astype(np.float64))
-    if how == "tsne" and len(values) > 4:
-        perplexity = min(30.0, (len(values) - 1) / 3)
-        close = TSNE(2, perplexity=perplexity, init="pca", random_state=seed, n_jobs=1)
-        found: NDArray[np.float64] = close.fit_transform(values)
-        return found
+    values -= values.mean(axis=0)
     count = min(2, *values.shape)
-    flat = PCA(count, svd_solver="full").fit_transform(values)
-    return np.pad(flat, ((0, 0), (0, 2 - count)))
+    if not values.any():
+        return np.zeros((len(values), 2))
+    if how == "pca" or len(values) < _FEWEST_NEIGHBOURS:
+        flat = PCA(count, svd_solver="full").fit_transform(values)
+        return np.pad(flat, ((0, 0), (0, 2 - count)))
+    perplexity = min(30.0, (len(values) - 1) / 3)
+    close = TSNE(2, perplexity=perplexity, init="random", random_state=seed, n_jobs=1)
+    found: NDArray[np.float64] = close.fit_transform(values)
+    return found
 
 
 def draw_scatter(points: NDArray[np.float64], truth: NDArray[np.int8]) -> bytes:
