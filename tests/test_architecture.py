@@ -84,6 +84,7 @@ ALONE = {
         "simulators",
         "monitor.offline.bench",
         "monitor.offline.demo",
+        "monitor.offline.demo_scene",
         "monitor.offline.demo_summary",
         "monitor.offline.reproduce",
     ),

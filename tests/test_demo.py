@@ -5,13 +5,16 @@ from __future__ import annotations
 import io
 import json
 from collections import Counter
+from itertools import islice
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from monitor.offline.demo import load_config, normal_operation, stage
+from monitor.offline.demo import load_config
+from monitor.offline.demo_scene import Scene, stage
 from monitor.offline.demo_summary import AFTERMATH, Story, summary, table
+from monitor.stream.codec import make_codec
 from monitor.types import Alert, Partition, Phase, Result
 from simulators.faults import Fault
 from tests.kafka.processes import told
@@ -64,7 +67,7 @@ def test_every_fault_is_alerted_and_the_page_is_up(tmp_path: Path, seed: int) ->
     assert done.returncode == 0, done.stderr
     found = json.loads(figures.read_text())
     assert found.keys() >= PROMISED
-    assert found["faults_injected"] == 6
+    assert found["faults_injected"] == 7
     assert found["faults_alerted"] == found["faults_injected"], done.stdout
     assert found["false_alarms"] <= 2, done.stdout
     assert 0 < found["detection_delay_seconds"] < 30
@@ -131,25 +134,53 @@ def test_the_table_says_the_same_as_the_figures() -> None:
     assert "detection delay" in out.getvalue()
 
 
-def test_another_seed_is_another_fleet_with_other_faults() -> None:
-    one, same, other = (stage(seed, 75.0).fleet for seed in (1, 1, 2))
-    faults = [[(f.kind, f.sensor, f.end - f.start) for f in each.faults] for each in (one, other)]
-    assert faults[0] != faults[1]
-    assert [(f.kind, f.sensor) for f in same.faults] == [(f.kind, f.sensor) for f in one.faults]
+def scene(folder: Path, seed: int, seconds: float) -> Scene:
+    return stage(load_config(folder), seed, seconds)
+
+
+def test_another_seed_is_another_fleet_with_other_faults(tmp_path: Path) -> None:
+    one, same, other = (scene(tmp_path, seed, 75.0).faults for seed in (1, 1, 2))
+    told = [[(f.kind, f.sensor, round(f.end - f.start, 6)) for f in each] for each in (one, other)]
+    assert told[0] != told[1]
+    assert [(f.kind, f.sensor) for f in same] == [(f.kind, f.sensor) for f in one]
 
 
 @pytest.mark.parametrize("seconds", [30.0, 75.0, 200.0])
-def test_faults_come_after_the_history_and_leave_time_to_resolve(seconds: float) -> None:
-    scene = stage(3, seconds)
-    assert scene.fleet.faults
-    assert all(scene.live <= fault.start for fault in scene.fleet.faults)
-    assert all(fault.end <= scene.end - 10 for fault in scene.fleet.faults)
+def test_faults_come_after_the_history_and_leave_time_to_resolve(
+    tmp_path: Path, seconds: float
+) -> None:
+    found = scene(tmp_path, 3, seconds)
+    assert {fault.sensor for fault in found.faults} == {
+        *(f"rotor-{number}" for number in range(1, 7)),
+        "motor-1",
+    }
+    assert all(found.live <= fault.start for fault in found.faults)
+    assert all(fault.end <= found.end - 10 for fault in found.faults)
 
 
 def test_it_learns_from_normal_operation_alone(tmp_path: Path) -> None:
-    scene = stage(4, 30.0)
-    recorded = normal_operation(scene)
-    assert len(recorded) == scene.fleet.count
-    assert all(recording.time[-1] < scene.begin for recording in recorded)
-    (stream,) = load_config(tmp_path).streams.values()
-    assert tuple(stream.window.channels) == scene.fleet.channels
+    config = load_config(tmp_path)
+    found = stage(config, 4, 30.0)
+    lessons = found.normal(config)
+    assert lessons.keys() == config.streams.keys() == {"rotors", "motors"}
+    for name, sensors in lessons.items():
+        stream = config.streams[name]
+        for own in sensors.values():
+            assert own.data.shape[1:] == stream.window.model_shape
+            assert len(own.data) > 200
+            assert own.ends[-1] < found.begin + stream.window.length
+            assert not own.labels.any() or (own.labels <= 0).all()
+
+
+def test_what_comes_is_in_the_order_of_time_and_each_to_its_topic(tmp_path: Path) -> None:
+    config = load_config(tmp_path)
+    found = stage(config, 4, 30.0)
+    sent = list(islice(found.records(config), 200))
+    times = [record.time for record in sent]
+    assert times == sorted(times)
+    assert {record.partition.topic for record in sent} == set(config.topics())
+    for name, stream in config.streams.items():
+        codec = make_codec(stream)
+        mine = [record for record in sent if record.partition.topic == stream.topics[0]]
+        sensors = {samples.sensor for record in mine for samples in codec.decode(record)}
+        assert sensors == set(found.parts[name].sensors)

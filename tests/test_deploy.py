@@ -19,8 +19,9 @@ from rich.console import Console
 
 from monitor.config import load, parse
 from monitor.offline import demo
+from monitor.offline.demo_scene import SHORTEST, stage
 from monitor.offline.demo_summary import Story
-from monitor.offline.train import train
+from monitor.offline.train import train_on
 from monitor.process import serve
 from monitor.runner import Runner
 from monitor.serve.families import METRICS
@@ -171,20 +172,19 @@ def test_every_panel_has_data_from_a_prometheus_that_scraped_a_real_run(tmp_path
 
 
 def machines(folder: Path) -> Runner:
-    """The demo's machines, four times as fast as real ones, with the detectors quickest to
-    train.
-    """
+    """The demo's rotors, four times as fast as real ones, with the detectors quickest to train."""
     text = (Path(demo.__file__).with_name("demo.yaml")).read_text("utf-8")
     settings = yaml.safe_load(text)
-    stream = settings["streams"][demo.STREAM]
+    stream = settings["streams"]["rotors"]
+    settings["streams"] = {"rotors": stream}
     stream["models"][0]["use"] = ["mahalanobis:rotors@production", "online_iforest"]
     stream["alert"]["silence"] = None  # event time is behind the clock here
     config = parse(yaml.safe_dump(settings), "demo.yaml")
     config = config.model_copy(update={"models": folder / "models"})
-    scene = demo.stage(1, demo.SHORTEST)
+    scene = stage(config, 1, SHORTEST)
     quiet = Console(quiet=True)
-    train(config, {demo.STREAM: demo.normal_operation(scene)}, console=quiet)
-    runner = demo.build(config, scene, Story(quiet, scene.fleet.faults))
+    train_on(config, scene.normal(config), console=quiet)
+    runner = demo.build(config, scene, Story(quiet, scene.faults))
     runner.pace = replace(runner.pace, live=True, snapshot_every=2.0)
     return runner
 
