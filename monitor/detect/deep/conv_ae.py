@@ -12,7 +12,7 @@ from typing import Any
 from torch import nn
 
 from monitor.detect.deep.encoders import encoder_kind
-from monitor.detect.deep.rebuilding import Rebuilder
+from monitor.detect.deep.rebuilding import Rebuilder, checked_noise
 from monitor.detect.deep.sizes import usual_latent, usual_training
 from monitor.detect.deep.torch_base import NetDetector
 from monitor.detect.deep.training import seeded
@@ -26,8 +26,8 @@ class ConvAutoencoder(Rebuilder, NetDetector):
 
     `widths` are the channels of the encoder's stages, `latent` is the size of the bottleneck (16
     and 32 channels, and 32 numbers, for windows; by their size for frames, see `sizes.py`);
-    `encoder` is one of ENCODERS, the decoder is of the same kind; the rest are fields of
-    `Training`. Raises ConfigError for values that cannot be used.
+    `encoder` is one of ENCODERS, the decoder is of the same kind; `noise` is as in `Rebuilder`,
+    the rest are fields of `Training`. Raises ConfigError for values that cannot be used.
     """
 
     def __init__(
@@ -37,11 +37,13 @@ class ConvAutoencoder(Rebuilder, NetDetector):
         widths: Sequence[int] | None = None,
         latent: int | None = None,
         encoder: str = "conv",
+        noise: float = 0.0,
         **training: Any,
     ) -> None:
         usual = usual_latent(tuple(shape), _LATENT) if latent is None else latent
         super().__init__(shape, widths, usual)
         self.kind = encoder_kind(encoder)
+        self.noise = checked_noise(noise)
         self.training = usual_training(self.shape, training)
         self.net = self._untrained()
 

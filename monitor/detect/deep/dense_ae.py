@@ -14,7 +14,7 @@ from typing import Any
 from torch import nn
 
 from monitor.detect.deep.dense import check_dense, check_sides, dense, usual_widths
-from monitor.detect.deep.rebuilding import Rebuilder
+from monitor.detect.deep.rebuilding import Rebuilder, checked_noise
 from monitor.detect.deep.sizes import usual_training
 from monitor.detect.deep.torch_base import checked_widths
 from monitor.detect.deep.training import seeded, whole_number
@@ -28,8 +28,9 @@ class DenseAutoencoder(Rebuilder):
 
     The example is flattened to n numbers. `widths` are the sizes of the encoder's layers (n / 2
     if not given, at most 1,024; fewer for examples of over 16,384 numbers), `latent` that of the
-    bottleneck (64, at most n / 4): 28 x 28 pixels give a net 784-392-64-392-784. The rest are
-    fields of `Training`. Raises ConfigError for values that cannot be used.
+    bottleneck (64, at most n / 4): 28 x 28 pixels give a net 784-392-64-392-784. `noise` is as
+    in `Rebuilder`, the rest are fields of `Training`. Raises ConfigError for values that cannot be
+    used.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class DenseAutoencoder(Rebuilder):
         *,
         widths: Sequence[int] | None = None,
         latent: int | None = None,
+        noise: float = 0.0,
         **training: Any,
     ) -> None:
         super().__init__(check_sides(shape))
@@ -45,6 +47,7 @@ class DenseAutoencoder(Rebuilder):
         self.widths = checked_widths(usual_widths(size) if widths is None else widths)
         self.latent = max(1, min(size // 4, _LATENT)) if latent is None else latent
         whole_number("latent", self.latent, 1, 4096)
+        self.noise = checked_noise(noise)
         self.training = usual_training(self.shape, training)
         self._sizes = (size, *self.widths, self.latent)
         check_dense(self._sizes)

@@ -21,21 +21,26 @@ from monitor.detect.deep.training import (
     split,
     train,
 )
-from monitor.errors import ModelError
+from monitor.errors import ConfigError, ModelError
 from monitor.types import Array, State
 
 _SMALLEST_ERROR = 1e-4
+_MOST_NOISE = 10.0
 
 
 class Rebuilder(ErrorMaps):
     """An autoencoder: its `_halves` are an untrained encoder and decoder, the same each time.
 
-    `codes` are the normal distribution of the training examples' latent numbers.
+    `codes` are the normal distribution of the training examples' latent numbers. `noise` is the
+    standard deviation of what is added to each training example, which is to be rebuilt without:
+    then a net cannot pass on what it does not know (Vincent et al., "Stacked denoising
+    autoencoders", JMLR 11, 2010).
     """
 
     training: Training
     net: Residual
     latent: int
+    noise: float = 0.0
     codes: latents.Codes | None = None
 
     def fit(self, x: Array, y: Array | None = None) -> None:
@@ -44,7 +49,9 @@ class Rebuilder(ErrorMaps):
         Raises ModelError for too few or unusable examples, and where the net collapsed.
         """
         data, halves = examples(x, y, self.shape), self._halves()
-        self.net, self.metrics = _trained(*halves, data, self.training, progress=self.show_progress)
+        self.net, self.metrics = _trained(
+            *halves, data, self.training, noise=self.noise, progress=self.show_progress
+        )
         with one_thread():
             self.codes = latents.fitted(in_pieces(halves[0], thinned(data.x[data.y <= 0])))
         self.ready = True
@@ -102,6 +109,7 @@ def _trained(
     data: Examples,
     plan: Training,
     *,
+    noise: float = 0.0,
     progress: bool = False,
 ) -> tuple[Residual, dict[str, float]]:
     """The inference form of both halves, and the metrics; labelled anomalies are left out.
@@ -112,7 +120,7 @@ def _trained(
     normal = Examples(data.x[data.y <= 0], data.y[data.y <= 0])
     sample, net = thinned(normal.x), nn.Sequential(*inward, *outward)
     start = spread_at_start(in_pieces(inward.eval(), sample))
-    metrics = train(net, _rebuild, normal, plan, progress=progress)
+    metrics = train(net, _Rebuilding(noise, plan.seed), normal, plan, progress=progress)
     channels = normal.x.shape[1]
     head = Residual(folded(net), channels)
     with one_thread(), torch.no_grad():
@@ -123,5 +131,25 @@ def _trained(
     return head, metrics | health("the autoencoder", embedding, start, scores)
 
 
-def _rebuild(net: nn.Module, data: Examples) -> Loss:
-    return Loss((net(data.x) - data.x).square().flatten(1).mean(1), torch.zeros(()))
+def checked_noise(noise: float) -> float:
+    """Raises ConfigError unless it is a number from 0 to 10, in scales of a channel."""
+    if (
+        not isinstance(noise, int | float)
+        or isinstance(noise, bool)
+        or not 0 <= noise <= _MOST_NOISE
+    ):
+        raise ConfigError(f"noise is {noise!r}; numbers from 0 to {_MOST_NOISE:g} are valid")
+    return float(noise)
+
+
+class _Rebuilding:
+    """The error of rebuilding examples; while the net learns, from noisy ones."""
+
+    def __init__(self, noise: float, seed: int) -> None:
+        self.noise, self._random = noise, torch.Generator().manual_seed(seed)
+
+    def __call__(self, net: nn.Module, data: Examples) -> Loss:
+        given = data.x
+        if net.training and self.noise:
+            given = given + self.noise * torch.randn(given.shape, generator=self._random)
+        return Loss((net(given) - data.x).square().flatten(1).mean(1), torch.zeros(()))

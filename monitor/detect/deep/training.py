@@ -17,7 +17,6 @@ from monitor.errors import ConfigError, ModelError
 from monitor.types import Array
 
 MINIMUM = 16
-_TRIM = 0.05
 _TRIM_FROM = 3
 _EPOCH_STEPS = (32, 500)
 _PIECE = 2**22
@@ -29,7 +28,9 @@ class Training:
 
     An epoch is one pass over the examples, but at least 32 and at most 500 batches of `batch`
     examples. Training stops after `epochs`, or when the loss on held-out examples has not
-    fallen for `patience` epochs. Raises ConfigError for values that make no sense.
+    fallen for `patience` epochs. `trim` is the share of each batch, the worst, that is dropped from
+    the third epoch on: 0 where all examples are known to be normal. Raises ConfigError for values
+    that make no sense.
     """
 
     epochs: int = 30
@@ -37,6 +38,7 @@ class Training:
     learning_rate: float = 2e-3
     patience: int = 6
     seed: int = 0
+    trim: float = 0.05
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -49,6 +51,9 @@ class Training:
         rate = self.learning_rate
         if not isinstance(rate, int | float) or isinstance(rate, bool) or not 0 < rate <= 1:
             raise ConfigError(f"learning_rate is {rate!r}; numbers over 0 and up to 1 are valid")
+        share = self.trim
+        if not isinstance(share, int | float) or isinstance(share, bool) or not 0 <= share < 0.5:
+            raise ConfigError(f"trim is {share!r}; numbers from 0 to under 0.5 are valid")
 
 
 class Examples(NamedTuple):
@@ -93,8 +98,11 @@ def whole_number(name: str, value: object, low: int, high: int) -> None:
         raise ConfigError(f"{name} is {value!r}; whole numbers from {low} to {high} are valid")
 
 
-def examples(x: Array, y: Array | None, shape: tuple[int, ...]) -> Examples:
-    """Checked tensors of what `fit` was given; all unknown (-1) where there are no labels.
+def examples(
+    x: Array, y: Array | None, shape: tuple[int, ...], *, every_class: bool = False
+) -> Examples:
+    """Checked tensors of what `fit` was given; all unknown (-1) where there are no labels. Those of
+    further classes (2, 3, ...) are left out, but for `every_class`.
 
     Raises ModelError where shapes do not fit, values are not finite, or fewer than MINIMUM
     examples are not anomalies.
@@ -106,6 +114,8 @@ def examples(x: Array, y: Array | None, shape: tuple[int, ...]) -> Examples:
     known = torch.full((len(x),), -1.0) if y is None else torch.from_numpy(y.astype("float32"))
     if not torch.isfinite(data).all():
         raise ModelError("the training examples hold NaN or infinity; leave those windows out")
+    if not every_class:
+        data, known = data[known < 2], known[known < 2]
     usable = int((known <= 0).sum())
     if usable < MINIMUM:
         raise ModelError(f"{usable} examples are not anomalies; training needs at least {MINIMUM}")
@@ -150,7 +160,7 @@ def train(
             for rows in _batches(len(training.x), plan.batch, random):
                 batch = Examples(training.x[rows], training.y[rows])
                 optimiser.zero_grad()
-                loss = _trimmed(objective(net, batch), epoch)
+                loss = _trimmed(objective(net, batch), plan.trim if epoch >= _TRIM_FROM else 0)
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimiser.step()
                 curve.steps.append(float(loss.detach()))
@@ -175,10 +185,8 @@ def _batches(count: int, size: int, random: torch.Generator) -> Iterator[Tensor]
     yield from torch.split(order[: steps * size], size)
 
 
-def _trimmed(loss: Loss, epoch: int) -> Tensor:
-    keep = len(loss.rows)
-    if epoch >= _TRIM_FROM:
-        keep -= int(_TRIM * keep)
+def _trimmed(loss: Loss, share: float) -> Tensor:
+    keep = len(loss.rows) - int(share * len(loss.rows))
     rows = loss.rows if keep == len(loss.rows) else loss.rows.topk(keep, largest=False).values
     return rows.sum() / max(1, keep) + loss.rest
 

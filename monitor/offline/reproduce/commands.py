@@ -88,6 +88,20 @@ def esc10(
     work.run(data, work.Options(seeds, detector or (), split, json, scores))
 
 
+@app.command(epilog="Example: monitor reproduce fashion --json fashion.json --scores scores/")
+def fashion(
+    data: Data = None,
+    seeds: Annotated[int, typer.Option(min=1, help="How many splits and trainings.")] = 10,
+    detector: Annotated[str, typer.Option(help="l2_softmax or adacos.")] = "l2_softmax",
+    json: JsonFile = None,
+    scores: Scores = None,
+) -> None:
+    """Fashion-MNIST: sneakers are normal, ten ankle boots are known; three or four minutes."""
+    from monitor.offline.reproduce import fashion as work
+
+    work.run(data, work.Options(seeds, detector, json, scores))
+
+
 @app.command(epilog="Example: monitor reproduce methods --detector pca --detector knn --every 4")
 def methods(
     data: Data = None,
