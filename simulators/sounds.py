@@ -7,7 +7,7 @@ At severity 1, in units of a machine's usual loudness (`scale`, the root mean sq
                      quarter of the fault
     belt_squeal      a tone of 1.9 to 2.5 kHz, 0.7 high, that comes and goes each few turns
     cavitation       crackling: bursts of broad noise of a few ms each, 1.2 high
-    missing_strokes  every other stroke of a valve, at random, does not happen
+    missing_strokes  two of three strokes of a valve, at random, do not happen
 
 Like the machines of `signals.py` they can be asked for any stretch in any pieces.
 """
@@ -208,7 +208,7 @@ def _cavitation(machine: Machine, extent: Places, place: Places, spread: Floats)
 def _missing(machine: Machine, extent: Places, place: Places, spread: Floats) -> Floats:
     assert isinstance(machine, Valve)
     time = place / machine.rate
-    lost = uniform(machine.key + 13, machine.stroke(time)) < 0.5
+    lost = uniform(machine.key + 13, machine.stroke(time)) < 2 / 3
     return np.asarray(-machine.loudness * lost * machine.strokes(place, time))[None]
 
 
