@@ -11,6 +11,9 @@ from monitor.features import seen_shape
 from monitor.testing import check_detector, check_online
 
 QUICK: dict[str, dict[str, Any]] = {
+    "adacos": {"epochs": 2, "latent": 8},
+    "doc": {"epochs": 1, "latent": 8},
+    "l2_softmax": {"epochs": 2, "latent": 8},
     "ae_mahalanobis": {"epochs": 2},
     "conv_ae": {"epochs": 4},
     "contrastive": {"epochs": 1, "latent": 8, "memory": 16},
@@ -18,12 +21,15 @@ QUICK: dict[str, dict[str, Any]] = {
     "deep_svdd": {"epochs": 4},
     "deviation": {"epochs": 5},
     "dense_ae": {"epochs": 2},
+    "fastflow": {"dimensions": 4, "epochs": 1, "steps": 2},
     "flow": {"epochs": 2},
+    "gan": {"epochs": 2},
     "masked_ae": {"epochs": 2},
     "vae": {"epochs": 2},
 }
 WINDOWS = [(1, 32), (3, 21)]
 PICTURES = {  # of those that see no windows
+    "fastflow": [(1, 32, 32), (3, 32, 36)],
     "deep_gaussian": [(32, 40), (3, 32, 36)],
 }
 

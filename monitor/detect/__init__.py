@@ -12,6 +12,7 @@ from typing import Any
 from monitor.errors import ConfigError
 
 DETECTORS = {
+    "adacos": "monitor.detect.deep.adacos:AdaCos",
     "ae_mahalanobis": "monitor.detect.deep.ae_mahalanobis:MahalanobisAutoencoder",
     "contrastive": "monitor.detect.deep.contrastive:Contrastive",
     "conv_ae": "monitor.detect.deep.conv_ae:ConvAutoencoder",
@@ -20,6 +21,7 @@ DETECTORS = {
     "deep_svdd": "monitor.detect.deep.deep_svdd:DeepSVDD",
     "deviation": "monitor.detect.deep.deviation:DeviationNetwork",
     "dense_ae": "monitor.detect.deep.dense_ae:DenseAutoencoder",
+    "doc": "monitor.detect.deep.doc:DeepOneClass",
     "ensemble": "monitor.detect.ensemble:Ensemble",
     "fastflow": "monitor.detect.images.fastflow:FastFlow",
     "flow": "monitor.detect.deep.flow:NormalisingFlow",
@@ -28,6 +30,7 @@ DETECTORS = {
     "iforest": "monitor.detect.classical.iforest:IsolationForest",
     "kde": "monitor.detect.classical.kde:KernelDensity",
     "knn": "monitor.detect.classical.knn:NearestNeighbours",
+    "l2_softmax": "monitor.detect.deep.l2_softmax:L2Softmax",
     "lof": "monitor.detect.classical.lof:LocalOutlierFactor",
     "mahalanobis": "monitor.detect.classical.mahalanobis:Mahalanobis",
     "masked_ae": "monitor.detect.deep.masked_ae:MaskedAutoencoder",

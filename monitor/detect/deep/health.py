@@ -45,18 +45,20 @@ def spread_at_start(embedding: Tensor) -> Tensor:
     return spread
 
 
-def health(kind: str, embedding: Tensor, start: Tensor, scores: Tensor) -> dict[str, float]:
+def health(
+    kind: str, embedding: Tensor, start: Tensor, scores: Tensor, *, least: float = COLLAPSED
+) -> dict[str, float]:
     """What the training examples tell of a trained net: `spread`, `dead_latents` and `ties`.
 
     `embedding` is `(N, D)`, `start` the spread `(D,)` that it had before training, `scores` are
     `(N,)`. `spread` is the share that is left of it. Raises ModelError for a net that collapsed:
-    less than 0.001 of the spread is left, or all examples have one single score.
+    less than `least` of the spread is left, or all examples have one single score.
     """
     spread = float(embedding.std(0).mean() / start.mean())
-    if spread < COLLAPSED:
+    if spread < least:
         raise ModelError(
             f"{kind} collapsed: the embedding keeps {spread:.1e} of its spread (at least "
-            f"{COLLAPSED:g} is needed); lower learning_rate or epochs, or vary the data"
+            f"{least:g} is needed); lower learning_rate or epochs, or vary the data"
         )
     refuse_one_score(kind, scores)
     return {"spread": spread, "dead_latents": dead_latents(embedding), "ties": ties(scores)}

@@ -12,6 +12,7 @@ from monitor.detect.deep.adversary import Adversary
 from monitor.detect.deep.coupling import FARTHEST, MOST_LOG_SCALE, Coupling, Flow
 from monitor.detect.deep.elbo import MOST_LOG_VARIANCE, Elbo
 from monitor.detect.deep.heads import Deviation, Likeness
+from monitor.detect.deep.layered import Layered
 from monitor.detect.deep.masking import FLOOR, LEAST_RATIO, Guess
 from monitor.detect.deep.nets import Distance, Residual
 from monitor.detect.deep.onnx_graph import Graph, linear
@@ -30,6 +31,15 @@ def _distance(graph: Graph, head: Any) -> str:
     difference = graph.add("Sub", [graph.sequence(head.net), graph.constant(head.centre)])
     square = graph.add("Mul", [difference, difference])
     return graph.add("Mul", [square, graph.constant(head.weight)])
+
+
+def _layered(graph: Graph, head: Any) -> str:
+    """See `layered.Layered`."""
+    inner = graph.sequence(head.stages)
+    moved = graph.add("Sub", [inner, graph.constant(head.centre)])
+    off = graph.add("Mul", [moved, graph.constant(head.sharpness)])
+    looks = graph.mean(graph.add("Mul", [off, off]))
+    return graph.add("Concat", [looks, graph.sequence(head.end, inner)], axis=1)
 
 
 def _deviation(graph: Graph, head: Any) -> str:
@@ -215,6 +225,7 @@ def _shifted(graph: Graph, head: Any, rows: int) -> str:
 
 HEADS: dict[type[nn.Module], Callable[[Graph, Any], str]] = {
     Residual: _residual,
+    Layered: _layered,
     Distance: _distance,
     Deviation: _deviation,
     Likeness: _likeness,
