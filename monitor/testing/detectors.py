@@ -7,7 +7,17 @@ from collections.abc import Callable
 import numpy as np
 
 from monitor.errors import ModelError, StateError
-from monitor.protocols import Detector, Explainer, Online, Stateful, Trainable
+from monitor.protocols import (
+    Detector,
+    Embedder,
+    Explainer,
+    Generator,
+    Localiser,
+    Online,
+    Rebuilding,
+    Stateful,
+    Trainable,
+)
 from monitor.testing.states import copied_state, same_state
 from monitor.types import Array, Slots, State
 
@@ -37,10 +47,12 @@ def anomalous_examples(shape: tuple[int, ...], count: int, seed: int = 1) -> Arr
 
 
 def check_detector(make: Callable[[], Detector]) -> None:
-    """Everything a `Detector` promises, and a `Trainable` and an `Explainer` if it is one.
+    """Everything a `Detector` promises, and a `Trainable`, an `Explainer`, a `Localiser`, a
+    `Rebuilding`, an `Embedder` and a `Generator` if it is one.
 
     `make` is called several times and must give a new one each time, with the same seed. A class
-    with `needs_labels = True` is given some labelled anomalies to train with.
+    with `needs_labels = True` is given some labelled anomalies to train with, one with
+    `needs_classes = True` examples of two further classes.
     """
     detector = _trained(make)
     x = normal_examples(detector.shape, 67, seed=2)
@@ -54,6 +66,14 @@ def check_detector(make: Callable[[], Detector]) -> None:
     _check_refuses_garbage(detector.state(), make)
     if isinstance(detector, Explainer):
         _check_shares(detector, x)
+    if isinstance(detector, Localiser):
+        _check_maps(detector, x)
+    if isinstance(detector, Rebuilding):
+        _check_each(detector.rebuild, x, detector.shape)
+    if isinstance(detector, Embedder):
+        _check_each(detector.embed, x, detector.embed(x).shape[1:2])
+    if isinstance(detector, Generator):
+        _check_made(detector)
 
 
 def _trained(make: Callable[[], Detector]) -> Detector:
@@ -65,8 +85,14 @@ def _trained(make: Callable[[], Detector]) -> Detector:
 
 
 def _lesson(detector: Trainable) -> tuple[Array, Array | None]:
-    """Ordinary examples; and labelled anomalies behind them, where it cannot do without."""
+    """Ordinary examples; and behind them labelled anomalies, or examples of further classes, where
+    it cannot do without.
+    """
     x = normal_examples(detector.shape, 200)
+    if getattr(detector, "needs_classes", False):
+        classes = np.repeat(np.array([-1, 2, 3], np.float32), [200, 60, 60])
+        others = -x[:60], np.roll(x[:60], 3, axis=-1)
+        return np.concatenate([x, *others]), classes
     if not getattr(detector, "needs_labels", False):
         return x, None
     labels = np.repeat(np.array([-1, 1], np.float32), [len(x), 20])
@@ -131,6 +157,31 @@ def _check_shares(detector: Explainer, x: Array) -> None:
     assert (shares >= 0).all(), "a contribution is below 0"
     total = np.where(scores > 0, 1.0, 0.0)
     assert np.allclose(shares.sum(axis=1), total, atol=1e-3), "contributions do not sum to 1"
+
+
+def _check_maps(detector: Localiser, x: Array) -> None:
+    maps, places = detector.heat_maps(x), detector.shape[-2:]
+    assert maps.shape == (len(x), *places), f"heat maps are {maps.shape}, not N of {places}"
+    assert (maps >= 0).all(), "a place of a heat map is below 0"
+    _check_each(detector.heat_maps, x, places)
+
+
+def _check_each(function: Callable[[Array], Array], x: Array, shape: tuple[int, ...]) -> None:
+    """One finite array of a shape for each example, whatever else is asked for."""
+    name, found = function.__name__, function(x)
+    assert found.shape == (len(x), *shape), f"{name} gives {found.shape}, not N of {shape}"
+    assert found.dtype == np.float32, f"{name} gives {found.dtype}, not float32"
+    assert np.isfinite(found).all(), f"{name} gives a value that is not finite"
+    near = float(np.abs(found).max()) * 1e-4
+    assert np.allclose(function(x[:3]), found[:3], rtol=1e-3, atol=near), f"{name} minds company"
+
+
+def _check_made(detector: Generator) -> None:
+    made = detector.generate(5, 0)
+    assert made.shape == (5, *detector.shape), f"generated are {made.shape}"
+    assert np.isfinite(made).all(), "a generated value is not finite"
+    assert np.array_equal(made, detector.generate(5, 0)), "the same seed makes other examples"
+    assert not np.array_equal(made, detector.generate(5, 1)), "another seed makes the same ones"
 
 
 # --- detectors that learn in the stream ----------------------------------------------------

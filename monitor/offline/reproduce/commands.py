@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -102,18 +103,34 @@ def fashion(
     work.run(data, work.Options(seeds, detector, json, scores))
 
 
-@app.command(epilog="Example: monitor reproduce methods --detector pca --detector knn --every 4")
+class On(StrEnum):
+    """What methods are compared on."""
+
+    images = "images"
+    windows = "windows"
+
+
+@app.command(epilog="Example: monitor reproduce methods --detector padim --detector knn --every 2")
 def methods(
     data: Data = None,
+    on: Annotated[On, typer.Option(help="What they learn from and are judged on.")] = On.images,
     detector: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Only this one; may be repeated.")
     ] = None,
     every: Annotated[
-        int, typer.Option(min=1, help="Take only each so-manieth recording of SKAB and NAB.")
+        int, typer.Option(min=1, help="Take only each so-manieth image, or recording.")
     ] = 1,
     json: JsonFile = None,
+    scores: Scores = None,
 ) -> None:
-    """Every trained detector on SKAB, on simulated faults and on NAB; nets take their time."""
-    from monitor.offline.reproduce import methods as work
+    """Every trained detector on pictures: a simulated conveyor, and shoes of Fashion-MNIST; or on
+    windows of SKAB, of simulated faults and of NAB. Nets take their time.
+    """
+    if on == On.images:
+        from monitor.offline.reproduce import image_methods as work
 
-    work.run(data, detectors=detector or (), every=every, json_file=json)
+        work.run(data, work.Options(tuple(detector or ()), every, json, scores))
+        return
+    from monitor.offline.reproduce import methods as of_windows
+
+    of_windows.run(data, detectors=detector or (), every=every, json_file=json, scores=scores)
