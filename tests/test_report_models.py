@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from monitor.connect.recording.reading import Recording
 from monitor.offline.dataset import windows_of
@@ -19,11 +21,12 @@ from monitor.offline.report.command import report
 from monitor.offline.report.examples import Rows, chosen, cut, evenly, rows_of
 from monitor.offline.report.models import Asked, Played, kind_of, model_section
 from monitor.offline.report.timeline import MOST_POINTS, thinned
-from monitor.offline.report.training import projected
+from monitor.offline.report.training import draw_losses, projected
 from monitor.offline.train import train
 from monitor.recipe import Recipe
 from monitor.recipe import train as train_model
 from monitor.settings import StreamConfig
+from monitor.types import Curve
 from tests.recorded import START, config, recording
 
 RATE = 8000
@@ -201,3 +204,16 @@ def recipe_of(stream: StreamConfig) -> Recipe:
     params = {"epochs": 2, "latent": 4}
     shape, names = window.model_shape, window.model_channels
     return Recipe("conv_ae", "belt", shape, names, window.rate, params, window.front)
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        [Curve((3.0, 2.0, 1.0), (3.0, 2.5, 2.6))],
+        [Curve((1e3, 2.0), (1e2, None)), Curve((1.0,), ())],
+        [Curve((None,), (None,))],
+    ],
+)
+def test_any_history_of_training_is_drawn(history: list[Curve]) -> None:
+    picture = Image.open(io.BytesIO(draw_losses(history)), formats=["PNG"])
+    assert min(picture.size) > 100

@@ -104,8 +104,7 @@ def _figures(model: Model) -> Table:
 def _losses(model: Model) -> Iterator[Picture]:
     history = model.manifest.history
     if history:
-        last = history[-1].held_out[-1]
-        alt = f"Loss by epoch, {len(history[-1].held_out)} epochs, held out at the end {last}"
+        alt = f"Loss by epoch, {len(history[-1].training)} epochs"
         yield Picture(draw_losses(history), alt, "Loss in training, by epoch")
 
 

@@ -38,7 +38,9 @@ def draw_losses(history: Sequence[Curve]) -> bytes:
                 (curve.held_out, "--", "held out"),
             ):
                 shown = np.array([np.nan if loss is None else loss for loss in losses])
-                axes.plot(epochs, shown, style, color=colour, lw=1.2, label=name + what, marker=".")
+                if len(shown):
+                    label = name + what
+                    axes.plot(epochs, shown, style, color=colour, lw=1.2, label=label, marker=".")
         every = [x for c in history for x in (*c.training, *c.held_out) if x is not None]
         if every and 0 < _WIDE * min(every) < max(every):
             canvas.logarithmic(axes, along="y")
