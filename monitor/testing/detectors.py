@@ -51,7 +51,8 @@ def check_detector(make: Callable[[], Detector]) -> None:
     `Rebuilding`, an `Embedder` and a `Generator` if it is one.
 
     `make` is called several times and must give a new one each time, with the same seed. A class
-    with `needs_labels = True` is given some labelled anomalies to train with.
+    with `needs_labels = True` is given some labelled anomalies to train with, one with
+    `needs_classes = True` examples of two further classes.
     """
     detector = _trained(make)
     x = normal_examples(detector.shape, 67, seed=2)
@@ -84,8 +85,14 @@ def _trained(make: Callable[[], Detector]) -> Detector:
 
 
 def _lesson(detector: Trainable) -> tuple[Array, Array | None]:
-    """Ordinary examples; and labelled anomalies behind them, where it cannot do without."""
+    """Ordinary examples; and behind them labelled anomalies, or examples of further classes, where
+    it cannot do without.
+    """
     x = normal_examples(detector.shape, 200)
+    if getattr(detector, "needs_classes", False):
+        classes = np.repeat(np.array([-1, 2, 3], np.float32), [200, 60, 60])
+        others = -x[:60], np.roll(x[:60], 3, axis=-1)
+        return np.concatenate([x, *others]), classes
     if not getattr(detector, "needs_labels", False):
         return x, None
     labels = np.repeat(np.array([-1, 1], np.float32), [len(x), 20])
