@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from monitor.errors import DecodeError
 from monitor.settings import StreamConfig
-from monitor.stream.codec import encode_float32, make_codec
+from monitor.stream.codec import encode_audio, encode_float32, make_codec
+from monitor.stream.codec.audio import KINDS
 from monitor.stream.codec.limits import END_OF_TIME
 from monitor.stream.codec.naming import MAX_NAME
 from monitor.types import Partition, Record, Samples
@@ -46,6 +48,13 @@ HEADED: Sequence[Mapping[str, Any]] = (
     {"channels": 32, "rate": 1e6, "length": "1ms", "limits": {"samples": 500}},
     {"rate": 1e-3, "length": "4000s", "limits": {"message": 2_000}},
 )
+HEARD: Sequence[Mapping[str, Any]] = (
+    {},
+    {"rate": 16_000, "sensor": "topic"},
+    {"sensor": "header:machine", "limits": {"samples": 500}},
+    {"limits": {"message": 2_000}},
+)
+SETTINGS = {"float32": HEADED, "audio": HEARD, "json": TREES, "msgpack": TREES}
 
 
 def stream_of(kind: str, about: Mapping[str, Any]) -> StreamConfig:
@@ -54,10 +63,13 @@ def stream_of(kind: str, about: Mapping[str, Any]) -> StreamConfig:
     window |= {
         name: about[name] for name in ("length", "rate", "channels", "input") if name in about
     }
+    if kind == "audio":
+        mel = {"bands": 2, "fft": 16, "hop": 16}
+        window = {"length": "1s", "rate": about.get("rate", 8000), "input": "sound", "mel": mel}
     return StreamConfig.model_validate(
         {
             "topics": ["t"],
-            "format": kind if kind == "float32" else {kind: about["paths"]},
+            "format": {kind: about["paths"]} if "paths" in about else kind,
             "sensor": about.get("sensor", "key"),
             "window": window,
             "models": [{"use": ["online_iforest"]}],
@@ -97,10 +109,7 @@ class Codec:
     def __init__(self, kind: str) -> None:
         self.name = f"messages: {kind}"
         self._kind = kind
-        self.ways = [
-            _Way(stream_of(kind, about), about)
-            for about in (HEADED if kind == "float32" else TREES)
-        ]
+        self.ways = [_Way(stream_of(kind, about), about) for about in SETTINGS[kind]]
         self._codecs = [make_codec(way.stream) for way in self.ways]
         self.words = WORDS[kind]
 
@@ -140,6 +149,8 @@ def check_samples(samples: Samples, stream: StreamConfig) -> None:
 
 def message(draws: Draws, kind: str, about: Mapping[str, Any]) -> bytes:
     """A message for such a stream, as its sender would build it."""
+    if kind == "audio":
+        return draws.one(_files())
     found = about.get("channels", 3)
     channels = found if isinstance(found, int) else len(found)
     if kind == "float32":
@@ -155,6 +166,18 @@ def _headed(draws: Draws, channels: int) -> bytes:
         data.flat[draws.below(data.size)] = draws.one((np.nan, np.inf, -np.inf, 1e-45, 3.4e38))
     time = draws.one((NOW, NOW + 86_400.0 * draws.part(), *documents.NUMBERS))
     return encode_float32(Samples("", float(time), data, channel))
+
+
+@cache
+def _files() -> Sequence[bytes]:
+    """Short files of sound of every kind, by two rates and numbers of channels."""
+    random = np.random.default_rng(0)
+    return [
+        encode_audio(random.normal(0, 0.2, (channels, count)).astype(np.float32), rate, kind)
+        for kind in KINDS
+        for rate in (8000, 16_000)
+        for channels, count in ((1, 400), (2, 100), (1, 1))
+    ]
 
 
 def _document(draws: Draws, paths: Mapping[str, Any], channels: int, *, packed: bool) -> Any:
@@ -188,6 +211,11 @@ def _time(draws: Draws, paths: Mapping[str, Any]) -> Any:
 
 WORDS: Mapping[str, Sequence[bytes]] = {
     "float32": (b"MF32", b"\xff\xff", b"\0\0\xc0\x7f", b"\0\0\x80\x7f", b"\1\0\0\0", b"\0" * 64),
+    "audio": (
+        b"RIFF", b"WAVE", b"fmt ", b"data", b"fLaC", b"OggS", b"OpusHead", b"\1vorbis", b"\3vorbis",
+        b"\5vorbis", b"\xff\xff\xff\xff", b"\xff\xff\xff\x7f", b"\0\0\0\x80", b"\xff\xf8", b"LIST",
+        b"\x40\x1f\0\0", b"\x80\x3e\0\0", b"\0" * 64, b"AIFF", b"RF64", b"ID3",
+    ),
     "json": (
         b"NaN", b"Infinity", b"-Infinity", b"1e999", b"-0", b"1E400", b"null", b"true", b"[[",
         b"]]", b'{"values":', b'"time":', b"[[[[[[[[", b'"\\ud800"', b'"\\u0000"', b"\xef\xbb\xbf",

@@ -40,6 +40,7 @@ TARGETS: Mapping[str, Entry] = {
     "json": Entry(230, lambda folder: Codec("json"), guided=True),
     "msgpack": Entry(230, lambda folder: Codec("msgpack"), guided=True),
     "float32": Entry(250, lambda folder: Codec("float32"), guided=True),
+    "audio": Entry(20, lambda folder: Codec("audio")),
     "topic": Entry(50, lambda folder: TopicEntries()),
     "snapshots": Entry(25, SnapshotFiles),
     "npy": Entry(15, lambda folder: Recordings("npy", folder)),
