@@ -79,3 +79,14 @@ def test_a_loss_that_is_not_finite_is_none() -> None:
     with curves.heard() as found:
         curves.tell([float("nan"), 1.0], [float("inf"), 2.0])
     assert found == [Curve((None, 1.0), (None, 2.0))]
+
+
+def test_metric_learning_tells_its_loss_too() -> None:
+    detector = build("l2_softmax", SHAPE, epochs=3, widths=[4], latent=2)
+    x = np.concatenate([windows(), windows(1) + 3, windows(2) - 3])
+    with curves.heard() as found:
+        detector.fit(x, np.repeat(np.array([-1, 2, 3], np.float32), 80))
+    (curve,) = found
+    assert len(curve.training) == 3
+    assert curve.training[-1] == detector.metrics["loss"]
+    assert detector.embed(x[:5]).shape[0] == 5

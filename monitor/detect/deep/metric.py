@@ -15,6 +15,7 @@ from rich.progress import track
 from torch import Tensor, nn
 
 from monitor.arrays import put_under, under
+from monitor.detect import curves
 from monitor.detect.classical.rows import TRIM
 from monitor.detect.deep.health import in_pieces, refuse_one_score, thinned
 from monitor.detect.deep.judges import HEADS, Judge, check_head, judge
@@ -95,6 +96,10 @@ class MetricLearner(NetDetector):
         """
         return self.judge.score(self.parts(x))
 
+    def embed(self, x: Array) -> Array:
+        """What the head judges: `(N, *shape) -> (N, D)`."""
+        return self.parts(x)
+
     def compile(self, chunk: int, backend: str = "auto") -> Program:
         """The score for calls of exactly `chunk` examples; see `PartsDetector.compile`."""
         return Judged(super().compile(chunk, backend), self.judge)
@@ -137,11 +142,11 @@ class MetricLearner(NetDetector):
         steps = classes.steps(plan.batch)
         optimiser = torch.optim.AdamW(weights, plan.learning_rate, weight_decay=1e-4, fused=True)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, plan.epochs * steps)
-        shares, total = self._shares(len(classes.counts)), 0.0
+        shares, totals = self._shares(len(classes.counts)), list[float]()
         net.train()
         hidden = not self.show_progress
         for epoch in track(range(1, plan.epochs + 1), "training", disable=hidden):
-            total = 0.0
+            totals.append(0.0)
             for _ in range(steps):
                 y = torch.multinomial(shares, plan.batch, replacement=True, generator=random)
                 losses = classifier(net(classes.draw(y, random)), y)
@@ -150,13 +155,14 @@ class MetricLearner(NetDetector):
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimiser.step()
                 schedule.step()
-                total += float(loss.detach()) / steps
+                totals[-1] += float(loss.detach()) / steps
         if not torch.isfinite(torch.cat([weight.flatten() for weight in weights])).all():
             raise ModelError(
                 "the training loss was never a finite number; check the examples for wild values "
                 "or lower learning_rate"
             )
-        return total
+        curves.tell(totals, ())
+        return totals[-1]
 
     def _settle(self, data: Examples) -> None:
         """Learn what is usual: of the net's inside, and of where it puts normal examples."""
