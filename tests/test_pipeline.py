@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 
 from monitor.stream.pipeline import Pipeline
 from monitor.stream.rehearse import rehearse
-from monitor.types import Partition, Record, Samples
+from monitor.types import Array, Partition, Record, Samples
 from tests.core.builders import (
     HERE,
     level,
@@ -210,6 +211,33 @@ def test_nothing_in_is_nothing_out() -> None:
     result = pipeline().process([])
     assert not result.scores
     assert result.offsets == {}
+
+
+@pytest.mark.parametrize(
+    "window",
+    [
+        {"input": "frames", "size": [8, 6], "rate": 2},
+        {"input": "sound", "length": 0.5, "rate": 8000},
+        {"input": "windows", "length": 1, "rate": 4, "channels": ["x", "y"]},
+    ],
+)
+def test_whatever_a_stream_carries_is_rehearsed(window: dict[str, Any]) -> None:
+    settings = stream_config(window=window)
+    scorer = Seeing(settings.window.model_shape)
+    rehearse(pipeline(stream(settings, scorers=[scorer], online=[])))
+    assert scorer.seen == {settings.window.model_shape}
+
+
+class Seeing(Energy):
+    """Remembers the shapes of what it is given."""
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        super().__init__(shape)
+        self.seen: set[tuple[int, ...]] = set()
+
+    def score(self, x: Array, constants: Array) -> Array:
+        self.seen.add(x.shape[1:])
+        return super().score(x, constants)
 
 
 def test_a_rehearsal_leaves_no_trace() -> None:

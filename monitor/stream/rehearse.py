@@ -21,17 +21,19 @@ def rehearse(pipeline: Pipeline) -> None:
 
 
 class _Prompter:
-    """Stands in for a codec: each record is two windows of noise for a sensor of each rule."""
+    """Stands in for a codec: each record is two windows of noise, or a whole one, for a sensor of
+    each rule.
+    """
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
 
     def decode(self, record: Record) -> Sequence[Samples]:
         window = self._stream.settings.window
-        whole = window.input == "windows"
-        size = window.samples if whole else 2 * window.samples
-        noise = np.random.default_rng(record.offset).standard_normal((len(window.channels), size))
-        start = record.offset * size / window.rate
+        windows = 1 if window.whole else 2
+        shape = window.shape[0], windows * window.shape[1]
+        noise = np.random.default_rng(record.offset).standard_normal(shape)
+        start = record.offset * windows * window.samples / window.rate
         names = [lane.match.replace("*", "rehearsal") for lane in self._stream.lanes]
         data = noise.astype(np.float32)
-        return [Samples(name, start, data, whole=whole) for name in names]
+        return [Samples(name, start, data, whole=window.whole) for name in names]
