@@ -51,6 +51,16 @@ class ImageSet(NamedTuple):
         """1 for an anomalous image, else 0: `(m,)`."""
         return np.array([name not in self.normal for name in self.classes], np.int8)
 
+    def thinned(self, every: int) -> ImageSet:
+        """Each so-manieth image of both parts."""
+        masks = None if self.masks is None else self.masks[::every]
+        return self._replace(
+            training=self.training[::every],
+            judged=self.judged[::every],
+            classes=self.classes[::every],
+            masks=masks,
+        )
+
 
 def digits(data: Path | None = None) -> ImageSet:
     """MNIST (LeCun et al. 1998): all training 1s to learn from, all 1s and 9s of its test part."""

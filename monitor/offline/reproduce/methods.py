@@ -1,4 +1,4 @@
-"""`monitor reproduce methods`: every trained detector of the table on the same labelled windows.
+"""`monitor reproduce methods --on windows`: every trained detector on the same labelled windows.
 
 All with their default parameters, trained and served as `monitor train` does it, none with labels.
 Not a benchmark of its own: it says what each is good for, and what it costs.
@@ -10,9 +10,10 @@ import multiprocessing
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.box import SIMPLE_HEAD
@@ -35,6 +36,7 @@ from monitor.offline.reproduce.method_sets import (
     skab_splits,
 )
 from monitor.offline.reproduce.nab_report import REGISTRY, URL
+from monitor.offline.reproduce.scores import Told, write_scores
 from monitor.recipe import Recipe, train
 
 SETS = ("skab", "simulators", "nab")
@@ -57,6 +59,7 @@ class Measured:
     state_bytes: int | None
     seconds: float
     refused: str = ""
+    told: Sequence[Told] = ()
 
 
 def run(
@@ -65,6 +68,7 @@ def run(
     detectors: Sequence[str] = (),
     every: int = 1,
     json_file: Path | None = None,
+    scores: Path | None = None,
 ) -> None:
     """The command: `every` takes each so-manieth recording of SKAB and series of NAB only."""
     journal.configure(json=False, quiet=True)
@@ -84,7 +88,14 @@ def run(
     rows = [found[name] for name in chosen]
     Console().print(table(rows))
     if json_file:
-        write_figures(json_file, {row.detector: asdict(row) for row in rows})
+        write_figures(json_file, {row.detector: figures(row) for row in rows})
+    if scores:
+        write_scores(scores, "methods-windows", (one for row in rows for one in row.told))
+
+
+def figures(row: Measured) -> dict[str, Any]:
+    """One detector's figures, without its scores."""
+    return asdict(replace(row, told=()))
 
 
 def measured(detector: str, data: Path | None, every: int) -> Measured:
@@ -106,10 +117,14 @@ def measure(detector: str, splits: Iterable[Split], began: float) -> Measured:
     """Train on each split and judge it. Costs are those of the first model, which is of SKAB."""
     found: dict[str, list[float]] = {name: [] for name in SETS}
     costs: tuple[float, int] | None = None
+    told: list[Told] = []
     for split in splits:
         model = _trained(detector, split)
         costs = costs or (_microseconds(model, split), _state_bytes(model))
-        found[split.of] += _aurocs(model, split)
+        own = list(_judged(detector, model, split))
+        areas = (ranking(one.labels.astype(np.int8), one.scores).auroc for one in own)
+        found[split.of] += [area for area in areas if area is not None]
+        told += own
     there = {name: areas for name, areas in found.items() if areas}
     return Measured(
         detector=detector,
@@ -119,6 +134,7 @@ def measure(detector: str, splits: Iterable[Split], began: float) -> Measured:
         microseconds=costs[0] if costs else None,
         state_bytes=costs[1] if costs else None,
         seconds=round(time.perf_counter() - began, 1),
+        told=told,
     )
 
 
@@ -164,17 +180,15 @@ def _trained(detector: str, split: Split) -> Model:
     return train(recipe, {name: sensor.training for name, sensor in split.sensors.items()})
 
 
-def _aurocs(model: Model, split: Split) -> list[float]:
-    """Of each sensor that has windows of both kinds."""
-    found = []
+def _judged(detector: str, model: Model, split: Split) -> Iterator[Told]:
+    """The scores of each sensor's windows."""
     for name, sensor in split.sensors.items():
         constants = model.constants(name)
         if constants is None:
             raise ModelError(f"{split.of}: sensor {name!r} has too few windows to learn from")
         scores = model.score(sensor.judged, np.repeat(constants[None], len(sensor.judged), axis=0))
-        area = ranking(sensor.truth.astype(np.int8), scores).auroc
-        found += [] if area is None else [area]
-    return found
+        items = [f"{split.of}/{name}/{n}" for n in range(len(scores))]
+        yield Told(items, sensor.truth.astype(np.int64), detector, scores)
 
 
 def _microseconds(model: Model, split: Split) -> float:
