@@ -195,6 +195,21 @@ def models(
     work.run(_load(config), promote, as_json=json)
 
 
+@app.command(epilog="Example: monitor generate plant.yaml vae:parts@production --count 64")
+def generate(
+    config: ConfigFile,
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="DETECTOR:NAME@VERSION, or alias.")],
+    count: Annotated[int, typer.Option(help="How many examples.")] = 16,
+    seed: Annotated[int, typer.Option(help="Other random numbers.")] = 0,
+    out: Annotated[Path, typer.Option(help="Folder for pictures and npy.")] = Path("generated"),
+    json: JsonFile = None,
+) -> None:
+    """Draw examples from a trained model: what it has learned to be normal, to be looked at."""
+    from monitor.offline import generate as work
+
+    work.run(_load(config), model, out, work.Options(count, seed), json)
+
+
 @app.command(epilog="Example: monitor check plant.yaml")
 def check(
     config: ConfigFile,
