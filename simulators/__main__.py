@@ -36,10 +36,10 @@ Disturb = Annotated[
 ]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same of everything.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")]
-Kind = Annotated[str, typer.Option(help="rotor or pump.")]
+Kind = Annotated[str, typer.Option(help="rotor or pump; heard: motor, blower or valve.")]
 Machines = Annotated[int, typer.Option(min=1, help="How many machines.")]
 Seconds = Annotated[float, typer.Option(help="Length, in time of the data.")]
-Rate = Annotated[float, typer.Option(help="Samples per second; 64 or more.")]
+Rate = Annotated[float, typer.Option(help="Samples per second; 64 or more, for sound 8000.")]
 Faults = Annotated[int, typer.Option(min=0, help="Faults of each machine; each needs 65 s.")]
 Severity = Annotated[float, typer.Option(min=0.0, help="Size of the faults; 1 is clearly visible.")]
 Start = Annotated[
@@ -138,7 +138,7 @@ def machines(
 @app.command()
 def record(
     folder: Annotated[Path, typer.Argument(help="Folder to write into; it is made if absent.")],
-    form: Annotated[str, typer.Option("--format", help="csv or parquet.")] = "csv",
+    form: Annotated[str, typer.Option("--format", help="csv or parquet; wav or flac.")] = "csv",
     kind: Kind = "rotor",
     count: Annotated[int, typer.Option("--machines", min=1, help="How many machines.")] = 6,
     seconds: Seconds = 90.0,

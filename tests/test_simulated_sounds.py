@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
+from monitor.connect.recording.reading import read_recordings
 from monitor.errors import ConfigError
 from monitor.features.front import front
 from monitor.model import Model
@@ -21,7 +23,9 @@ from monitor.recipe import Recipe, train
 from monitor.types import Array
 from monitor.windowing import MelConfig, SoundConfig
 from simulators.fleet import Fleet, Plan
+from simulators.record import record
 from simulators.sounds import SOUND_FAULTS, SOUNDS
+from tests.recorded import config
 
 RATE = 8000
 WINDOW = SoundConfig(
@@ -142,6 +146,27 @@ def test_a_squeal_is_told_by_the_bands_it_is_in() -> None:
     shares = model.contributions(loudest, constants(model, loudest)).mean(axis=0)
     pitches = [float(name.partition("_")[2].removesuffix("Hz")) for name in WINDOW.model_channels]
     assert 1700 < pitches[int(shares.argmax())] < 2700
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".flac"])
+def test_what_is_recorded_is_read_again_with_its_time(tmp_path: Path, suffix: str) -> None:
+    start = 1_769_860_800.0
+    fleet = Fleet(5, 2, "blower", RATE, start=start)
+    record(fleet, start + 10, start + 12, tmp_path, suffix)
+    window = {"length": "1s", "rate": RATE, "input": "sound", "mel": {"fft": 512}}
+    found = read_recordings([tmp_path], config(window=window).streams["machines"])
+    assert [recording.sensor for recording in found] == list(fleet.sensors)
+    for recording in found:
+        assert recording.time[0] == start + 10
+        expected = fleet.chunk(recording.sensor, start + 10, start + 12).data
+        np.testing.assert_allclose(recording.data, expected, atol=1e-4)
+
+
+def test_only_what_is_heard_is_written_as_sound(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="valid are machines that are heard"):
+        record(Fleet(0, 1), 0.0, 1.0, tmp_path, ".wav")
+    with pytest.raises(ConfigError, match="valid are csv, parquet, wav, flac"):
+        record(Fleet(0, 1), 0.0, 1.0, tmp_path, ".mp3")
 
 
 def test_faults_are_named_and_belong_to_a_machine() -> None:
