@@ -15,6 +15,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from monitor.errors import ConfigError
 from monitor.offline import report
 from monitor.offline.report import Page, Section, Shot, Table
+from monitor.offline.report.experiments import examples_picture
 from monitor.offline.report.page import html
 from tests.report_page import Reading, check_pictures, read
 
@@ -71,10 +72,15 @@ def test_every_class_that_is_not_normal_is_anomalous() -> None:
 def test_examples_of_any_kind_are_drawn(
     shape: tuple[int, ...], heat: tuple[int, ...] | None, kind: Any
 ) -> None:
-    part = report.experiment(
-        "net", {"1": ONES, "9": NINES}, 8.0, normal=["1"], rows=shots(shape, heat), kind=kind
-    )
-    assert check_pictures(page_of(part)) == 3
+    drawn = examples_picture(shots(shape, heat), kind, "Three examples")
+    assert ("heat map" in drawn.caption) == (heat is not None)
+    assert check_pictures(page_of(Section("net", pictures=[drawn]))) == 1
+
+
+def test_an_experiment_shows_its_examples() -> None:
+    rows = shots((1, 28, 28))
+    part = report.experiment("net", {"1": ONES, "9": NINES}, 8.0, normal=["1"], rows=rows)
+    assert [picture.caption for picture in part.pictures][-1].startswith("Examples")
 
 
 def test_one_sided_scores_have_no_curves_but_a_note() -> None:

@@ -20,6 +20,8 @@ from monitor.offline.report import models
 from monitor.offline.report.command import report
 from monitor.offline.report.examples import Rows, chosen, cut, evenly, rows_of
 from monitor.offline.report.models import Asked, Played, kind_of, model_section
+from monitor.offline.report.separation import Confusion
+from monitor.offline.report.streams import confusions
 from monitor.offline.report.timeline import MOST_POINTS, thinned
 from monitor.offline.report.training import draw_losses, projected
 from monitor.offline.train import train
@@ -135,6 +137,15 @@ def test_rows_are_those_of_the_detector_and_the_sensors() -> None:
     assert not len(rows_of([piece], "vae", {"pump-1"}).raw)
 
 
+def test_the_confusion_is_at_the_threshold_and_of_labelled_windows_alone() -> None:
+    truth = np.array([0, 0, 1, 1, -1, 1], np.int8)
+    value = np.array([0.95, 1.05, 1.05, 0.95, 2, np.nan], np.float32)
+    watch = Watch((), (), (), np.empty(0))
+    columns = truth, value[:, None], value[:, None], value, watch
+    piece = Piece(Path("a"), "pump-1", ("pca",), np.arange(6.0), *columns)
+    assert confusions([piece]) == dict.fromkeys(("pca", "fused"), Confusion(1, 2, 1, 1))
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 3 * MOST_POINTS), st.integers(0, 10**6))
 def test_thinning_a_timeline_loses_no_peak(count: int, seed: int) -> None:
@@ -167,7 +178,7 @@ def test_few_points_or_dimensions_are_projected_too(count: int, dimensions: int)
 
 
 def test_sound_is_shown_as_spectrograms(tmp_path: Path) -> None:
-    use = [{"detector": "conv_ae:hum@production", "params": {"epochs": 2, "widths": [4]}}]
+    use = [{"detector": "dense_ae:hum@production", "params": {"epochs": 2, "widths": [4]}}]
     settings_ = config(use, window=SOUND).model_copy(update={"models": tmp_path})
     train(settings_, {"machines": [humming(18)]})
     page, _ = report(settings_, {"machines": [humming(10, (5, 7))]}, None, Asked(2))

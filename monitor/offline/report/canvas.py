@@ -63,9 +63,14 @@ def picture(
     return file.getvalue()
 
 
+def shown(name: str) -> bool:
+    """Whether a figure's font surely has all letters of a name."""
+    return name.isascii() and name.isprintable()
+
+
 def names_or_numbers(names: Sequence[str], what: str) -> list[str]:
     """The names as a figure can show them: numbered where the font may lack their letters."""
-    if all(name.isascii() and name.isprintable() for name in names):
+    if all(map(shown, names)):
         return [name if len(name) <= 24 else f"{name[:23]}~" for name in names]
     return [f"{what} {number}" for number in range(1, len(names) + 1)]
 

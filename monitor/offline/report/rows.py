@@ -172,7 +172,7 @@ def _lines(axes: Axes, shot: Shot, row: str, top: float) -> None:
 
 
 def _title(axes: Axes, shot: Shot) -> None:
-    (label,) = canvas.names_or_numbers([shot.label], "")
+    label = shot.label[:24] if canvas.shown(shot.label) else ""
     over = shot.cut is not None and shot.score > shot.cut
     colour = canvas.CUT if over else canvas.INK
     axes.set_title(f"{label}\n{shot.score:.3g}".strip(), color=colour, fontsize=8)
