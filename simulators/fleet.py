@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
@@ -15,7 +15,6 @@ from simulators.faults import Fault, inject
 from simulators.plan import Plan, Sensors, planned
 from simulators.signals import MACHINES, Machine
 from simulators.sounds import SOUNDS
-
 
 __all__ = ["Fleet", "Plan"]
 
