@@ -42,7 +42,7 @@ class FastFlow(PatchDetector):
         self,
         shape: Sequence[int],
         *,
-        dimensions: int = 64,
+        dimensions: int = 128,
         steps: int = 6,
         hidden: int = 32,
         top: int = 3,
@@ -117,7 +117,7 @@ class FastFlow(PatchDetector):
         need_positive(arrays, "weight")
 
 
-_PLAN: dict[str, Any] = {"epochs": 20, "batch": 8, "learning_rate": 3e-3, "patience": 4}
+_PLAN: dict[str, Any] = {"epochs": 10, "batch": 8, "learning_rate": 3e-3, "patience": 4}
 
 
 @torch.no_grad()
