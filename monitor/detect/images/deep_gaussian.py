@@ -66,6 +66,7 @@ class DeepGaussian(RowDetector):
     """
 
     view: ClassVar[str] = "window"
+    frame_view: ClassVar[str] = "window"
 
     def __init__(
         self,
