@@ -197,7 +197,7 @@ def test_the_command_prints_tables_and_writes_json(
     figures = json.loads((tmp_path / "found.json").read_text())
     part = figures["pooled"]["machines"]
     assert part == figures["files"]["machines"][str(path)]
-    assert part["events"][0]["event"] [:4] == ["pump-1", START + 40, START + 44, "loud"]
+    assert part["events"][0]["event"][:4] == ["pump-1", START + 40, START + 44, "loud"]
     assert {"auroc", "auprc", "vus_pr", "auroc_low", "f1_best", "note"} <= set(
         part["raw"]["Loudness"]
     )
