@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from monitor.compiled import compiled, inlined
 from monitor.errors import StateError
-from monitor.guarding import EVERY, GUARDS, OF_WINDOWS, GuardConfig
+from monitor.guarding import EVERY, GUARDS, OF_SAMPLES, OF_WINDOWS, GuardConfig
+from monitor.stream.camera_guards import Last, look_at_frames
 from monitor.stream.columns import TIMES, Column, Columns
 from monitor.types import Array, Rule, Slots, State
 from monitor.windowing import Window
@@ -24,6 +25,7 @@ Times = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 NOTHING, RAISED, RESOLVED = 0, 1, 2
+OF_ALL = 1 << 20  # in the place of a channel: the fault is of the whole frame
 
 
 class Guarded(NamedTuple):
@@ -55,7 +57,7 @@ class Guards:
     """What guards remember of the sensors of a lane.
 
     `since` is from when on each channel has had the value `last`, `whole` the end of the last
-    window without a missing sample.
+    window without a missing sample; `shown` from when on a camera has sent a frame with `checksum`.
     """
 
     def __init__(self, settings: GuardConfig, window: Window, clear: int) -> None:
@@ -74,6 +76,8 @@ class Guards:
             since=Column("f8", (len(channels),), np.nan, TIMES),
             last=Column("f4", (len(channels),), np.nan, (-3.4e38, 3.4e38)),
             whole=Column("f8", (), np.nan, TIMES),
+            checksum=Column("i8", (), -1, (-1, 2**32)),
+            shown=Column("f8", (), np.nan, TIMES),
             firing=Column("?", (len(GUARDS),)),
             opened=Column("f8", (len(GUARDS),), np.nan, TIMES),
             quiet=Column("i8", (len(GUARDS),), 0, (0, 2**62)),
@@ -88,7 +92,12 @@ class Guards:
         self._rows.reach(int(slots.max()) + 1)
         channel = np.full((len(slots), OF_WINDOWS), -1, np.int64)
         _look((slots, data, ends), self.limits, (self._rows["since"], self._rows["last"]), channel)
+        if self.settings.of_frames:
+            last = Last(self._rows["checksum"], self._rows["shown"])
+            found = look_at_frames(self.settings, (slots, data, ends), last)
+            channel[:, len(OF_SAMPLES) :][found] = OF_ALL
         changes = self._stepped(slots, ends, channel, 0)
+        changes = [c._replace(channel=-1) if c.channel == OF_ALL else c for c in changes]
         return changes, np.asarray((channel < 0).all(axis=1))
 
     def hear(self, slots: Slots, times: Times, whole: Times, skewed: Mask) -> list[Guarded]:
@@ -159,6 +168,12 @@ def told_guard(settings: GuardConfig, rule: Rule, channel: str) -> str:
         return f"{name} keeps one value" + (f" for {after:g} s" if channel else "")
     if rule == "saturated":
         return f"{name} is at the end of its scale"
+    if rule == "dark":
+        return f"the picture is dark: its mean brightness is below {settings.dark:g}"
+    if rule == "covered":
+        return f"nothing is to be seen: the brightness differs by less than {settings.covered:g}"
+    if rule == "frozen":
+        return f"sends the very same picture for {settings.frozen:g} s"
     if rule == "missing":
         return f"sends, but no whole window for {settings.missing:g} s"
     return "its clock is ahead of the log and of other sensors"
