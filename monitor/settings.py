@@ -134,13 +134,14 @@ class Limits(Settings):
     `sensors` is the most that one partition remembers; a new one over that takes the place of those
     that were not heard for the longest time. One that was not heard for `sensor_ttl`, by the times
     of its partition's samples, is forgotten too. A message of more than `message` bytes, or more
-    than `samples` numbers, is refused.
+    than `samples` numbers, or a picture of more than `pixels`, is refused.
     """
 
     sensors: Count = 10_000
     sensor_ttl: Annotated[Seconds, Field(gt=0)] | None = 30 * 86400.0
     message: Annotated[int, Field(ge=64, le=1_000_000_000)] = 10_000_000
     samples: Count = 2_500_000
+    pixels: Annotated[int, Field(ge=1, le=80_000_000)] = 50_000_000
 
 
 class StreamConfig(Settings):
@@ -213,10 +214,33 @@ class StreamConfig(Settings):
         if strange := self.guards.strange(channels):
             known = ", ".join(channels)
             raise ValueError(f"guards names channel {strange!r}; valid are {known} and {EVERY}")
+        if self.guards.of_frames and self.window.input != "frames":
+            raise ValueError(
+                f"guards.{self.guards.of_frames[0]} is for cameras, but window.input is "
+                f"{self.window.input}; frames is valid with it"
+            )
         if self.guards.skew and self.event_time.skew == "reject":
             raise ValueError(
                 "guards.skew is true, but event_time.skew is reject: nothing of such messages is "
                 "taken; isolate and accept are valid with it"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _seen(self) -> StreamConfig:
+        frames, given = self.window.input == "frames", "format" in self.model_fields_set
+        if frames and not given:
+            object.__setattr__(self, "format", Format(kind="image"))
+        elif frames != (self.format.kind == "image"):
+            raise ValueError(
+                f"format is {self.format.kind}, but window.input is {self.window.input}: frames "
+                "come as format image, and pictures need window.input frames"
+            )
+        numbers = self.window.shape[0] * self.window.shape[1]
+        if frames and numbers > self.limits.samples:
+            raise ValueError(
+                f"a frame of window.size has {numbers} numbers; limits.samples is "
+                f"{self.limits.samples}"
             )
         return self
 

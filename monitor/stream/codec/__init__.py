@@ -15,6 +15,7 @@ from monitor.settings import StreamConfig
 from monitor.stream.codec.audio import AudioCodec, encode_audio
 from monitor.stream.codec.document import DocumentCodec
 from monitor.stream.codec.float32 import Float32Codec, encode_float32
+from monitor.stream.codec.frames import ImageCodec
 from monitor.stream.codec.limits import check_parts
 from monitor.stream.codec.packed import unpacked
 from monitor.types import Record, Samples
@@ -42,6 +43,8 @@ def make_codec(stream: StreamConfig) -> Codec:
             f"sensor: {stream.sensor!r}: a message of format {stream.format.kind} carries no "
             "names; valid are key, topic, header:NAME, or format json or msgpack"
         )
+    if stream.format.kind == "image":
+        return ImageCodec(stream)
     return AudioCodec(stream) if stream.format.kind == "audio" else Float32Codec(stream)
 
 
