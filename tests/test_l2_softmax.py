@@ -22,6 +22,7 @@ from monitor.detect.deep.layered import Layered
 from monitor.detect.deep.lessons import classes_of, references_of, turned, varied
 from monitor.detect.deep.metric import _trimmed
 from monitor.detect.deep.nets import encoder
+from monitor.detect.deep.onnx_backend import available
 from monitor.detect.deep.training import Examples
 from monitor.errors import ConfigError, ModelError
 from monitor.model import Model
@@ -99,6 +100,16 @@ def test_judging_anew_by_another_head_leaves_the_net_alone() -> None:
     x = np.concatenate([normal_examples((2, 32), 200), faint((2, 32), 10, 7)])
     made.rejudge("euclid", x, np.repeat(np.array([-1, 1], np.float32), [200, 10]))
     assert np.array_equal(made.score(x), direct.score(x))
+
+
+@pytest.mark.skipif(not available(), reason="the extra `fast` is not installed")
+def test_onnx_runtime_gives_the_same_scores(lasting: L2Softmax) -> None:
+    lasting.rejudge("layers", normal_examples(lasting.shape, 200))
+    x = normal_examples(lasting.shape, 8, seed=3)
+    program = lasting.compile(8, "onnx")
+    assert program.backend == "onnx"
+    assert np.allclose(program(x), lasting.score(x), rtol=1e-3)
+    assert np.array_equal(program(x[::-1].copy())[::-1], program(x))
 
 
 def test_embeddings_are_of_one_length_each_for_itself() -> None:
