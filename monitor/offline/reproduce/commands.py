@@ -103,6 +103,20 @@ def fashion(
     work.run(data, work.Options(seeds, detector, json, scores))
 
 
+@app.command(epilog="Example: monitor reproduce attributes --report faces.html")
+def attributes(
+    seeds: Annotated[int, typer.Option(min=1, help="How many trainings of each net.")] = 3,
+    json: JsonFile = None,
+    scores: Scores = None,
+    report: ReportFile = None,
+) -> None:
+    """Drawn faces: autoencoders that have seen none with glasses find the glasses."""
+    from monitor.offline.reproduce import attributes as work
+    from monitor.offline.reproduce.mnist import Options
+
+    work.run(Options(seeds, json, scores, report))
+
+
 class On(StrEnum):
     """What methods are compared on."""
 

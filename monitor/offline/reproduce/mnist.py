@@ -18,23 +18,19 @@ from rich.console import Console, Group
 from rich.table import Table
 
 from monitor import journal
-from monitor.model import Model
-from monitor.offline import report
 from monitor.offline.figures import write_figures
+from monitor.offline.reproduce.image_report import Done, examples, write_report
 from monitor.offline.reproduce.image_sets import ImageSet, digits
 from monitor.offline.reproduce.image_trials import (
     Outcome,
     Trial,
-    constants,
     figures,
-    rows,
     side_by_side,
     spread,
     told,
     tried,
 )
 from monitor.offline.reproduce.scores import write_scores
-from monitor.types import Array
 
 CLEAN = {"noise": 1.0, "trim": 0.0}
 DETECTORS: Mapping[str, Mapping[str, Any]] = {
@@ -44,7 +40,7 @@ DETECTORS: Mapping[str, Mapping[str, Any]] = {
 REPORTED = "dense_ae"
 SEEDS = 3
 _BARS, _WIDEST = 24, 30
-_SHOWN = 6
+TITLE = "MNIST: nets that know 1s, shown 9s"
 _FIGURES = ("auroc", "f1_at_cut", "recall_at_cut", "false_alarm_rate_at_cut", "fit_seconds")
 
 
@@ -65,13 +61,6 @@ class Job(NamedTuple):
     shown: bool
 
 
-class Done(NamedTuple):
-    """Its outcome; and examples as they were rebuilt, where these are to be shown."""
-
-    outcome: Outcome
-    shots: Sequence[report.Shot]
-
-
 def run(data: Path | None, options: Options) -> None:
     """The command."""
     journal.configure(json=False, quiet=True)
@@ -88,7 +77,7 @@ def run(data: Path | None, options: Options) -> None:
     if options.json_file:
         write_figures(options.json_file, found)
     if options.report_file:
-        write_report(options.report_file, images, done)
+        write_report(options.report_file, TITLE, images, done)
 
 
 def measured(job: Job) -> Done:
@@ -140,38 +129,6 @@ def histogram(images: ImageSet, outcome: Outcome) -> Table:
         bars = [_bar(int(own[n]), most) for own in counts.values()]
         table.add_row(f"{edges[n]:.2f}{at_cut}", *bars)
     return table
-
-
-def examples(model: Model, images: ImageSet, outcome: Outcome) -> list[report.Shot]:
-    """Some images of each class with what the net made of them, in pixels of 0 to 255."""
-    found = []
-    for name in sorted(set(images.classes)):
-        places = np.flatnonzero(np.array(images.classes) == name)[:_SHOWN]
-        x = images.judged[places].astype(np.float32)
-        centre, scale = model.group[:, None, :, None, None]
-        rebuilt = model.detector.rebuild((x - centre) / scale) * scale + centre  # type: ignore[attr-defined]
-        heat = model.heat_maps(rows(images.judged[places]), constants(model, len(places)))
-        for n, place in enumerate(places.tolist()):
-            own: Array | None = None if heat is None else heat[n]
-            score = float(outcome.scores[place])
-            found.append(report.Shot(x[n], score, name, rebuilt[n].clip(0, 255), own, outcome.cut))
-    return found
-
-
-def write_report(path: Path, images: ImageSet, done: Sequence[Done]) -> None:
-    """The first seed of each detector: histogram, curves, examples rebuilt."""
-    sections = []
-    for outcome, shots in done:
-        if outcome.trial.seed:
-            continue
-        classes = np.array(images.classes)
-        scores = {name: outcome.scores[classes == name] for name in sorted(set(images.classes))}
-        sections.append(
-            report.experiment(
-                outcome.trial.detector, scores, outcome.cut, normal=images.normal, rows=shots
-            )
-        )
-    report.write(path, report.Page("MNIST: nets that know 1s, shown 9s", sections))
 
 
 def _figures_table(found: Mapping[str, Any]) -> Table:
