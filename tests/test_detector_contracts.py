@@ -25,12 +25,16 @@ QUICK: dict[str, dict[str, Any]] = {
     "flow": {"epochs": 2},
     "gan": {"epochs": 2},
     "masked_ae": {"epochs": 2},
+    "padim": {"dimensions": 16, "most": 40},
+    "patchcore": {"memory": 100, "most": 40},
     "vae": {"epochs": 2},
 }
 WINDOWS = [(1, 32), (3, 21)]
 PICTURES = {  # of those that see no windows
     "fastflow": [(1, 32, 32), (3, 32, 36)],
     "deep_gaussian": [(32, 40), (3, 32, 36)],
+    "padim": [(1, 32, 32), (3, 32, 36)],
+    "patchcore": [(1, 32, 32), (3, 32, 36)],
 }
 
 
