@@ -130,12 +130,15 @@ def layer_of(module: str) -> int:
 
 
 def imports_of(tree: ast.AST) -> Iterator[str]:
-    """Every module that is imported anywhere in a tree, deferred imports too."""
+    """Every module that is imported anywhere in a tree, deferred imports too; not for the name of
+    an error alone.
+    """
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            yield from (resolved(node.module, alias.name) for alias in node.names)
+            used = [alias.name for alias in node.names if not alias.name.endswith("Error")]
+            yield from (resolved(node.module, name) for name in used)
 
 
 def resolved(module: str, name: str) -> str:
@@ -222,6 +225,8 @@ def test_nothing_runs_code_from_data(path: Path) -> None:
     for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Call):
             called = ast.unparse(node.func)
+            if called == "torch.load" and "weights_only=True" in map(ast.unparse, node.keywords):
+                continue  # tensors alone: anything else in the file is refused
             assert called not in ("eval", "exec", "yaml.load", "torch.load"), f"{path}: {called}"
 
 
