@@ -67,7 +67,7 @@ def test_every_fault_is_alerted_and_the_page_is_up(tmp_path: Path, seed: int) ->
     assert done.returncode == 0, done.stderr
     found = json.loads(figures.read_text())
     assert found.keys() >= PROMISED
-    assert found["faults_injected"] == 7
+    assert found["faults_injected"] == 8
     assert found["faults_alerted"] == found["faults_injected"], done.stdout
     assert found["false_alarms"] <= 2, done.stdout
     assert 0 < found["detection_delay_seconds"] < 30
@@ -153,6 +153,7 @@ def test_faults_come_after_the_history_and_leave_time_to_resolve(
     assert {fault.sensor for fault in found.faults} == {
         *(f"rotor-{number}" for number in range(1, 7)),
         "motor-1",
+        "camera-1",
     }
     assert all(found.live <= fault.start for fault in found.faults)
     assert all(fault.end <= found.end - 10 for fault in found.faults)
@@ -162,7 +163,7 @@ def test_it_learns_from_normal_operation_alone(tmp_path: Path) -> None:
     config = load_config(tmp_path)
     found = stage(config, 4, 30.0)
     lessons = found.normal(config)
-    assert lessons.keys() == config.streams.keys() == {"rotors", "motors"}
+    assert lessons.keys() == config.streams.keys() == {"rotors", "motors", "conveyor"}
     for name, sensors in lessons.items():
         stream = config.streams[name]
         for own in sensors.values():
@@ -184,3 +185,10 @@ def test_what_comes_is_in_the_order_of_time_and_each_to_its_topic(tmp_path: Path
         mine = [record for record in sent if record.partition.topic == stream.topics[0]]
         sensors = {samples.sensor for record in mine for samples in codec.decode(record)}
         assert sensors == set(found.parts[name].sensors)
+
+
+def test_without_the_weights_of_its_detector_there_is_no_camera(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("monitor.offline.demo.find_spec", lambda name: None)
+    assert load_config(tmp_path).streams.keys() == {"rotors", "motors"}

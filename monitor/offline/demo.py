@@ -1,4 +1,4 @@
-"""The main job in a minute: simulated machines that are measured and heard, training,
+"""The main job in a minute: simulated machines that are measured, heard and watched, training,
 faults, alerts, the page and `/metrics`.
 
 The embedded log first holds a stretch of history, which the monitor catches up with at once, as
@@ -11,6 +11,7 @@ import signal
 import tempfile
 import time
 import urllib.request
+from importlib.util import find_spec
 from pathlib import Path
 
 from rich.console import Console
@@ -20,6 +21,7 @@ from monitor.connect.memory import MemoryLog
 from monitor.connect.recording.source import RecordedSource
 from monitor.connect.sinks import AtLeastOnce
 from monitor.connect.snapshots import DirectorySnapshots
+from monitor.detect.images.weights import PACKAGE
 from monitor.errors import ServeError
 from monitor.offline.demo_scene import HISTORY, SPEED, Scene, stage
 from monitor.offline.demo_summary import Story, summary, table
@@ -34,6 +36,7 @@ from monitor.stream.rehearse import rehearse
 from monitor.wiring import build_middle
 
 PORT = 9464
+CAMERA = "conveyor"
 
 
 def run(*, seconds: float, seed: int, port: int | None, json_file: Path | None) -> None:
@@ -41,6 +44,8 @@ def run(*, seconds: float, seed: int, port: int | None, json_file: Path | None) 
     console = Console()
     with tempfile.TemporaryDirectory(prefix="monitor-demo-") as folder:
         config = load_config(Path(folder))
+        if CAMERA not in config.streams:
+            console.print("no camera: its detector needs pip install 'monitor\\[images]'")
         scene = stage(config, seed, seconds)
         console.print(f"seed {seed}: {', '.join(scene.parts)}; {len(scene.faults)} faults to come")
         train_on(config, scene.normal(config), console=console)
@@ -59,10 +64,14 @@ def run(*, seconds: float, seed: int, port: int | None, json_file: Path | None) 
 
 
 def load_config(folder: Path) -> Config:
-    """The demo's configuration, with its models below a folder."""
+    """The demo's configuration, with its models below a folder; without a camera where the weights
+    for its detector are not installed.
+    """
     file = Path(__file__).with_name("demo.yaml")
     config = parse(file.read_text(encoding="utf-8"), file.name)
-    return config.model_copy(update={"models": folder / "models"})
+    watched = find_spec(PACKAGE) is not None
+    streams = {name: s for name, s in config.streams.items() if watched or name != CAMERA}
+    return config.model_copy(update={"models": folder / "models", "streams": streams})
 
 
 def build(config: Config, scene: Scene, story: Story) -> Runner:

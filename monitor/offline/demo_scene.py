@@ -1,4 +1,4 @@
-"""What the demo simulates: machines that are measured, and one that is heard."""
+"""What the demo simulates: machines that are measured, one that is heard, and a camera."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ import numpy as np
 from monitor.connect.recording.reading import Recording
 from monitor.offline.dataset import SensorWindows, windows_of
 from monitor.settings import Config, StreamConfig
-from monitor.stream.codec import encode_float32
-from monitor.types import Partition, Record
+from monitor.stream.codec import encode_float32, make_codec
+from monitor.types import Partition, Record, Samples
+from monitor.windowing import CameraConfig
+from simulators.cameras import Cameras, encoded
 from simulators.faults import Fault
 from simulators.fleet import Fleet, Plan
 
@@ -27,7 +29,7 @@ SPEED = 4.0
 ENDLESS = 7 * 86400.0
 MACHINES = {"rotors": ("rotor", 6), "motors": ("motor", 1)}  # of which kind, and how many
 _CALM = 15.0  # seconds without new faults at the end: the last alerts are raised and resolved
-_SPACING = {"rotors": 240.0, "motors": 90.0}  # seconds for each fault of a sensor
+_SPACING = {"rotors": 240.0, "motors": 90.0, "conveyor": 90.0}  # seconds for each fault of a sensor
 
 
 class Part(Protocol):
@@ -89,10 +91,14 @@ def stage(config: Config, seed: int, seconds: float) -> Scene:
     for name, stream in config.streams.items():
         plan = Plan(per_machine=max(1, int(lasting // _SPACING[name])))
         span = live, live + lasting - _CALM, plan
-        kind, count = MACHINES[name]
-        rate, start = stream.window.rate, begin - TRAINING
-        fleet = Fleet(seed=seed, count=count, kind=kind, rate=rate, start=start)
-        parts[name] = Measured(fleet.with_faults(*span))
+        window, start = stream.window, begin - TRAINING
+        if isinstance(window, CameraConfig):
+            cameras = Cameras(seed=seed, size=window.size, rate=window.rate, start=start)
+            parts[name] = Filmed(cameras.with_faults(*span))
+        else:
+            kind, count = MACHINES[name]
+            fleet = Fleet(seed=seed, count=count, kind=kind, rate=window.rate, start=start)
+            parts[name] = Measured(fleet.with_faults(*span))
     return Scene(parts, begin, live, live + lasting)
 
 
@@ -125,6 +131,41 @@ class Measured:
         data = fleet.chunk(sensor, fleet.start, fleet.start + TRAINING).data
         times = fleet.start + np.arange(data.shape[1]) / fleet.rate
         return Recording(sensor, times, data, fleet.channels, None, Path("simulated"))
+
+
+@dataclass(frozen=True)
+class Filmed:
+    """Cameras that send each frame as JPEG."""
+
+    cameras: Cameras
+
+    @property
+    def sensors(self) -> tuple[str, ...]:
+        return self.cameras.sensors
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        return self.cameras.faults
+
+    def normal(self, stream: StreamConfig) -> Mapping[str, SensorWindows]:
+        """As it arrives: JPEG loses a little."""
+        codec, start = make_codec(stream), self.cameras.start
+        found: dict[str, list[Samples]] = {}
+        for record in self.records(stream.topics[0], start, start + TRAINING):
+            for frame in codec.decode(record):
+                found.setdefault(frame.sensor, []).append(frame)
+        return {sensor: _frames(frames, stream) for sensor, frames in found.items()}
+
+    def records(self, topic: str, begin: float, end: float) -> Iterator[Record]:
+        """See `Part`."""
+        for shot in self.cameras.frames(begin, end):
+            yield _record(topic, shot.sensor, shot.time, encoded(shot.picture))
+
+
+def _frames(frames: list[Samples], stream: StreamConfig) -> SensorWindows:
+    ends = np.array([frame.start for frame in frames]) + stream.window.length
+    normal = np.zeros(len(frames), np.int8)
+    return SensorWindows(np.stack([frame.data for frame in frames]), ends, normal)
 
 
 def _record(topic: str, sensor: str, time: float, value: bytes) -> Record:

@@ -34,7 +34,7 @@ LARGEST = 300_000  # bytes
 def main() -> None:
     """Run the demo up to an alert that has a picture, and take a photograph of the page."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--stream", default="motors")
+    parser.add_argument("--stream", default="conveyor")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("docs/images/page.png"))
     chosen = parser.parse_args()
