@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -259,16 +259,26 @@ def demo(
     work.run(seconds=seconds, seed=seed, port=port, json_file=json)
 
 
-@app.command(epilog="Example: monitor bench --json bench.json")
+@app.command(epilog="Example: monitor bench images --json bench.json")
 def bench(
+    what: Annotated[
+        Literal["windows", "images"], typer.Argument(help="What is scored.")
+    ] = "windows",
     seconds: Annotated[float, typer.Option(help="Time for each comparison.")] = 10.0,
     quick: Annotated[bool, typer.Option(help="Smaller and rougher.")] = False,
     json: JsonFile = None,
 ) -> None:
-    """Measure microseconds per window by stage, and against a naive pipeline in the same run."""
-    from monitor.offline import bench as work
+    """Measure microseconds per window by stage, and against a naive pipeline in the same run; or
+    frames per second of the detectors of images.
+    """
+    if what == "images":
+        from monitor.offline.bench import images
 
-    work.run(seconds, json, quick=quick)
+        images.run(seconds, json, quick=quick)
+    else:
+        from monitor.offline import bench as work
+
+        work.run(seconds, json, quick=quick)
 
 
 @app.command("false-alarms", epilog="Example: monitor false-alarms --figure false-alarms.png")
