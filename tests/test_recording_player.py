@@ -74,7 +74,7 @@ def test_every_sample_comes_once_at_its_time_and_in_order(
 ) -> None:
     every = [recording_of(f"m{i}", float(i), count, tuple(gaps)) for i, count in enumerate(counts)]
     found = list(chunks(every, stream_of().window, seconds))
-    ends = [end_of(samples, 4.0) for samples in found]
+    ends = [end_of(samples, stream_of().window) for samples in found]
     assert all(a <= b for a, b in pairwise(ends))
     for recording in every:
         parts = [samples for samples in found if samples.sensor == recording.sensor]

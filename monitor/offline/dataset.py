@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from monitor.connect.recording.frames import is_picture
 from monitor.connect.recording.player import chunks
 from monitor.connect.recording.reading import SUFFIXES, Recording, read_recordings
 from monitor.connect.recording.sounds import is_sound, may_be_of
@@ -21,6 +22,7 @@ from monitor.offline.labels import Truth, truth_in
 from monitor.settings import Config, StreamConfig
 from monitor.stream.window import Windower
 from monitor.types import Array
+from monitor.windowing import CameraConfig
 
 Recorded = Mapping[str, Sequence[Recording]]  # by the name of the stream
 
@@ -113,6 +115,8 @@ def _files(paths: Iterable[Path]) -> list[Path]:
 def _has_channels(path: Path, stream: StreamConfig) -> bool:
     """Whether a file looks as if it were of a stream: by its columns, or an array's shape."""
     wanted = stream.window.channels
+    if is_picture(path) or isinstance(stream.window, CameraConfig):
+        return is_picture(path) and isinstance(stream.window, CameraConfig)
     if is_sound(path):
         return may_be_of(path, stream.window)
     try:

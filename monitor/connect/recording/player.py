@@ -15,7 +15,7 @@ from monitor.connect.recording.reading import Recording
 from monitor.settings import Format, StreamConfig
 from monitor.stream.codec import encode_float32
 from monitor.types import Partition, Record, Samples
-from monitor.windowing import Window
+from monitor.windowing import CameraConfig, Window
 
 
 def as_recorded(stream: StreamConfig) -> StreamConfig:
@@ -41,7 +41,7 @@ def records(
     for samples in chunks(recordings, stream.window, seconds):
         key = samples.sensor.encode()
         number = zlib.crc32(key) % partitions
-        end = end_of(samples, stream.window.rate)
+        end = end_of(samples, stream.window)
         value = encode_float32(samples)
         yield Record(Partition(stream.topics[0], number), offsets[number], key, end, value)
         offsets[number] += 1
@@ -55,15 +55,19 @@ def chunks(
     In the order of their ends, so that nothing comes before it was measured.
     """
     each = [_cut(recording, window, seconds) for recording in recordings]
-    return heapq.merge(*each, key=lambda samples: end_of(samples, window.rate))
+    return heapq.merge(*each, key=lambda samples: end_of(samples, window))
 
 
-def end_of(samples: Samples, rate: float) -> float:
-    """When the last sample is over."""
-    return samples.start + float(samples.data.shape[1]) / rate
+def end_of(samples: Samples, window: Window) -> float:
+    """When the last sample, or the frame, is over."""
+    count = window.samples if samples.whole else samples.data.shape[1]
+    return samples.start + float(count) / window.rate
 
 
 def _cut(recording: Recording, window: Window, seconds: float) -> Iterator[Samples]:
+    if isinstance(window, CameraConfig):
+        yield from _frames(recording)
+        return
     whole = window.input == "windows"
     size = window.samples if whole else max(1, round(seconds * window.rate))
     step = window.hop_samples if whole else size
@@ -74,6 +78,13 @@ def _cut(recording: Recording, window: Window, seconds: float) -> Iterator[Sampl
             start, stop = float(recording.time[at]), at + steady
             yield Samples(recording.sensor, start, recording.data[:, at:stop], whole=whole)
         at += step if steady == size else steady
+
+
+def _frames(recording: Recording) -> Iterator[Samples]:
+    pixels = recording.data.shape[1] // len(recording.time)
+    for number, time in enumerate(recording.time.tolist()):
+        data = recording.data[:, number * pixels : (number + 1) * pixels]
+        yield Samples(recording.sensor, time, data, whole=True)
 
 
 def _steady(recording: Recording, first: int, last: int, rate: float) -> int:

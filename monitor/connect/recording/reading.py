@@ -1,31 +1,32 @@
-"""Recorded data from files: CSV, Parquet, NumPy arrays and sound, for training, replay and
-evaluation.
+"""Recorded data from files: CSV, Parquet, NumPy arrays, sound and pictures, for training, replay
+and evaluation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.connect.recording.frames import MASKS, PICTURES, is_picture, read_frames
 from monitor.connect.recording.sounds import SOUNDS, is_sound, read_sound, sensor_in
 from monitor.connect.recording.table import Table, read_table
 from monitor.errors import ConfigError
 from monitor.settings import StreamConfig
 from monitor.types import Array
-from monitor.windowing import Window
+from monitor.windowing import CameraConfig, Window
 
-SUFFIXES = (".csv", ".npy", ".parquet", *SOUNDS)
+SUFFIXES = (".csv", ".npy", ".parquet", *SOUNDS, *PICTURES)
 RATE_TOLERANCE = 0.2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Recording:
     """What was recorded of one sensor: `time` is `(n,)` in s since the epoch, rising; `data` is
-    `(C, n)`.
+    `(C, n)`, or `(C, n * H * W)` of a camera, one frame after the other.
 
     `labels` are `(n,)`: 1 for an anomaly, 0 for normal, -1 for unknown; None where the file has
     none.
@@ -58,7 +59,10 @@ def read_recordings(
     whatever cannot be used.
     """
     files = _files(paths)
-    found: list[Recording] = []
+    pictures = [file for file in files if is_picture(file)]
+    found = [_recording(*each) for each in _cameras(pictures, stream)]
+    files = [file for file in files if file not in pictures]
+    _check_kind(files, stream.window)
     for path, name in zip(files, _names(files), strict=True):
         if is_sound(path):
             found.append(_recording(read_sound(path, stream.window), sensor_in(name, path), path))
@@ -66,8 +70,22 @@ def read_recordings(
         table = read_table(path, stream.window, time_column)
         found += [_recording(part, sensor or name, path) for sensor, part in table.by_sensor()]
     for recording in found:
-        _check_time(recording, stream.window)
+        if not is_picture(recording.path):
+            _check_time(recording, stream.window)
     return found
+
+
+def _cameras(pictures: Sequence[Path], stream: StreamConfig) -> Iterator[tuple[Table, str, Path]]:
+    for each in read_frames(pictures, stream) if pictures else ():
+        yield each.table, each.sensor, each.path
+
+
+def _check_kind(files: Sequence[Path], window: Window) -> None:
+    if files and isinstance(window, CameraConfig):
+        raise ConfigError(
+            f"{files[0]}: is no picture, but the stream's window.input is frames; valid endings: "
+            f"{', '.join(PICTURES)}"
+        )
 
 
 def _recording(table: Table, sensor: str, path: Path) -> Recording:
@@ -86,7 +104,8 @@ def _files(paths: Iterable[Path]) -> list[Path]:
 
 
 def _inside(folder: Path) -> list[Path]:
-    files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in SUFFIXES and f.is_file())
+    every = (f for f in folder.rglob("*") if f.suffix.lower() in SUFFIXES and f.is_file())
+    files = sorted(f for f in every if MASKS not in f.relative_to(folder).parts)
     if not files:
         raise ConfigError(f"{folder}: holds no recording; valid endings: {', '.join(SUFFIXES)}")
     return files
@@ -94,6 +113,8 @@ def _inside(folder: Path) -> list[Path]:
 
 def _names(files: Sequence[Path]) -> list[str]:
     """The shortest ends of the paths, equally long for all, that tell the files apart."""
+    if not files:
+        return []
     stems = [file.resolve().with_suffix("").parts for file in files]
     for depth in range(1, max(map(len, stems)) + 1):
         names = ["/".join(parts[-depth:]) for parts in stems]
