@@ -37,7 +37,9 @@ from monitor.stream.pipeline import Pipeline
 from monitor.timing import Timed, Timings
 from monitor.types import Clock, Manifest, Partition, State
 from monitor.view import ModelInfo
-from monitor.windowing import Window
+from monitor.windowing import CameraConfig, Window
+
+FRAMES_AT_ONCE = 4  # a call is filled up with empty rows, and a frame is work enough for one
 
 
 @dataclass(frozen=True)
@@ -189,7 +191,9 @@ class _Models:
             )
         if wanted not in self._models:
             scoring = self._config.scoring
-            self._models[wanted] = self._store.load(wanted, scoring.chunk, scoring.backend)
+            few = isinstance(stream.window, CameraConfig)
+            chunk = min(scoring.chunk, FRAMES_AT_ONCE) if few else scoring.chunk
+            self._models[wanted] = self._store.load(wanted, chunk, scoring.backend)
         model = self._models[wanted]
         manifest = model.manifest
         _check_fits(wanted, manifest, name, stream.window)

@@ -17,6 +17,7 @@ from monitor.offline.dataset import read_recorded, windows_of
 from monitor.offline.train import train
 from monitor.settings import Config, StreamConfig
 from monitor.stream.codec import make_codec
+from monitor.wiring import FRAMES_AT_ONCE, build_middle
 from simulators.cameras import Cameras, encoded
 
 CONFIG = """
@@ -146,3 +147,11 @@ def test_a_model_is_trained_on_good_parts_and_finds_others(tmp_path: Path) -> No
     scores = model.score(test["bottle"].data, np.repeat(model.group[None], 9, axis=0))
     assert np.isfinite(scores).all()
     assert (test["bottle"].labels == [0] * 5 + [1] * 4).all()
+
+
+def test_frames_are_scored_in_small_calls(tmp_path: Path) -> None:
+    setting = config(tmp_path)
+    train(setting, read_recorded(setting, [put(tmp_path / "north", 60)]))
+    (lane,) = build_middle(setting).pipeline.streams[0].lanes
+    parts = ModelStore(setting.models).load(reference("pca:parts@production"), FRAMES_AT_ONCE)
+    assert lane.scorers[0].fingerprint == parts.fingerprint
