@@ -30,7 +30,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "vae": {"epochs": 2},
 }
 WINDOWS = [(1, 32), (3, 21)]
-PICTURES = {  # of those that see no windows
+PICTURES: dict[str, list[tuple[int, ...]]] = {  # of those that see no windows
     "fastflow": [(1, 32, 32), (3, 32, 36)],
     "deep_gaussian": [(32, 40), (3, 32, 36)],
     "padim": [(1, 32, 32), (3, 32, 36)],

@@ -143,7 +143,8 @@ def test_every_row_is_scaled_by_its_own_constants_and_nan_stays_nan() -> None:
 
 
 def test_scaling_as_a_whole_keeps_which_channel_is_larger() -> None:
-    x = np.random.default_rng(0).normal([[0.0], [10.0]], [[1.0], [3.0]], (50, 2, 40))
+    drawn = np.random.default_rng(0).normal([[0.0], [10.0]], [[1.0], [3.0]], (50, 2, 40))
+    x = drawn.astype(np.float32)
     each, whole = scaling_of({})(x), scaling_of({"mel": {"scale": "sound"}})(x)
     np.testing.assert_allclose(each[0], [0, 10], atol=0.5)
     assert (whole[:, 0] == whole[:, 1]).all()
