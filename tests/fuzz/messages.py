@@ -15,8 +15,10 @@ from monitor.stream.codec.audio import KINDS
 from monitor.stream.codec.limits import END_OF_TIME
 from monitor.stream.codec.naming import MAX_NAME
 from monitor.types import Partition, Record, Samples
+from monitor.windowing import CameraConfig
 from tests.fuzz import documents
 from tests.fuzz.draws import Draws
+from tests.fuzz.pictures import PIECES, pictures
 from tests.fuzz.target import ACCEPTED, demand
 
 NOW = 1_767_225_600.0
@@ -54,7 +56,19 @@ HEARD: Sequence[Mapping[str, Any]] = (
     {"sensor": "header:machine", "limits": {"samples": 500}},
     {"limits": {"message": 2_000}},
 )
-SETTINGS = {"float32": HEADED, "audio": HEARD, "json": TREES, "msgpack": TREES}
+SEEN: Sequence[Mapping[str, Any]] = (
+    {},
+    {"color": "gray", "sensor": "topic"},
+    {"region": [0.4, 0.9, 0.41, 1], "sensor": "header:machine", "limits": {"pixels": 100_000}},
+    {"limits": {"message": 2_000}},
+)
+SETTINGS = {
+    "float32": HEADED,
+    "audio": HEARD,
+    "image": SEEN,
+    "json": TREES,
+    "msgpack": TREES,
+}
 
 
 def stream_of(kind: str, about: Mapping[str, Any]) -> StreamConfig:
@@ -66,13 +80,16 @@ def stream_of(kind: str, about: Mapping[str, Any]) -> StreamConfig:
     if kind == "audio":
         mel = {"bands": 2, "fft": 16, "hop": 16}
         window = {"length": "1s", "rate": about.get("rate", 8000), "input": "sound", "mel": mel}
+    if kind == "image":
+        seen = {name: about[name] for name in ("color", "region") if name in about}
+        window = {"input": "frames", "size": [12, 8], **seen}
     return StreamConfig.model_validate(
         {
             "topics": ["t"],
             "format": {kind: about["paths"]} if "paths" in about else kind,
             "sensor": about.get("sensor", "key"),
             "window": window,
-            "models": [{"use": ["online_iforest"]}],
+            "models": [{"use": ["conv_ae" if kind == "image" else "online_iforest"]}],
             "limits": about.get("limits", {}),
         }
     )
@@ -142,6 +159,9 @@ def check_samples(samples: Samples, stream: StreamConfig) -> None:
     demand(not samples.data.flags.writeable, "nobody can change it")
     demand(-1 <= samples.channel < channels, "a channel of the stream")
     demand(not samples.whole or samples.data.shape[1] == length, "a whole window")
+    if isinstance(stream.window, CameraConfig):
+        low, high = samples.data.min(), samples.data.max()
+        demand(bool(0 <= low <= high <= 255), "pixels of 0 to 255")
     demand(0.0 <= samples.start < END_OF_TIME, "a time within the calendar")
     demand(1 <= len(samples.sensor) <= MAX_NAME, "a name of 1 to 200 characters")
     demand(samples.sensor.encode() != b"", "a name that can be written")
@@ -151,6 +171,8 @@ def message(draws: Draws, kind: str, about: Mapping[str, Any]) -> bytes:
     """A message for such a stream, as its sender would build it."""
     if kind == "audio":
         return draws.one(_files())
+    if kind == "image":
+        return draws.one(pictures())
     found = about.get("channels", 3)
     channels = found if isinstance(found, int) else len(found)
     if kind == "float32":
@@ -216,6 +238,7 @@ WORDS: Mapping[str, Sequence[bytes]] = {
         b"\5vorbis", b"\xff\xff\xff\xff", b"\xff\xff\xff\x7f", b"\0\0\0\x80", b"\xff\xf8", b"LIST",
         b"\x40\x1f\0\0", b"\x80\x3e\0\0", b"\0" * 64, b"AIFF", b"RF64", b"ID3",
     ),
+    "image": PIECES,
     "json": (
         b"NaN", b"Infinity", b"-Infinity", b"1e999", b"-0", b"1E400", b"null", b"true", b"[[",
         b"]]", b'{"values":', b'"time":', b"[[[[[[[[", b'"\\ud800"', b'"\\u0000"', b"\xef\xbb\xbf",

@@ -41,6 +41,7 @@ TARGETS: Mapping[str, Entry] = {
     "msgpack": Entry(230, lambda folder: Codec("msgpack"), guided=True),
     "float32": Entry(250, lambda folder: Codec("float32"), guided=True),
     "audio": Entry(20, lambda folder: Codec("audio")),
+    "image": Entry(20, lambda folder: Codec("image")),
     "topic": Entry(50, lambda folder: TopicEntries()),
     "snapshots": Entry(25, SnapshotFiles),
     "npy": Entry(15, lambda folder: Recordings("npy", folder)),
