@@ -160,6 +160,66 @@ def record(
     commands.record_machines(fleet, seconds, folder, f".{form}", as_json=as_json)
 
 
+@app.command()
+def cameras(
+    topic: Topic,
+    bootstrap: Bootstrap = None,
+    config: ConfigFile = None,
+    speed: Speed = 1.0,
+    labels_topic: LabelsTopic = None,
+    count: Annotated[int, typer.Option("--cameras", min=1, help="How many cameras.")] = 2,
+    size: Annotated[int, typer.Option(min=16, max=4096, help="Pixels of a side.")] = 224,
+    seconds: Seconds = 300.0,
+    rate: Annotated[float, typer.Option(help="Frames per second of each camera.")] = 1.0,
+    faults: Annotated[int, typer.Option(min=0, help="Faults of each camera; each needs 65 s.")] = 1,
+    severity: Severity = 1.0,
+    start: Start = None,
+    disturb: Disturb = "",
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Play simulated cameras over conveyors into a Kafka topic, as JPEG files.
+
+    Example: python -m simulators cameras --topic belt --cameras 2 --seconds 600 --speed 10
+    """
+    from simulators import commands
+    from simulators.cameras import Cameras
+    from simulators.kafka_target import kafka_target
+
+    outlet = commands.Outlet(
+        topic=topic,
+        connect=lambda: kafka_target(bootstrap, config),
+        format="image",
+        speed=speed,
+        labels_topic=labels_topic,
+        disturbance=_disturbance(disturb, seed),
+        as_json=as_json,
+    )
+    made = Cameras(seed, count, (size, size), rate, _start(start))
+    commands.play_cameras(commands.cameras_of(made, seconds, faults, severity), seconds, outlet)
+
+
+@app.command()
+def inspect(
+    folder: Annotated[Path, typer.Argument(help="Folder to write into; it is made if absent.")],
+    good: Annotated[int, typer.Option(min=1, help="Good parts to learn from.")] = 200,
+    faulty: Annotated[int, typer.Option(min=1, help="Parts with each fault; as many good.")] = 20,
+    count: Annotated[int, typer.Option("--cameras", min=1, help="How many cameras.")] = 1,
+    size: Annotated[int, typer.Option(min=16, max=4096, help="Pixels of a side.")] = 224,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Write pictures of good and faulty parts with masks, in the usual layout of such data sets.
+
+    Example: python -m simulators inspect parts/ --good 200 --faulty 20 --size 128
+    """
+    from simulators import commands
+    from simulators.cameras import Cameras
+
+    made = Cameras(seed, count, (size, size))
+    commands.inspect_parts(made, folder, good, faulty, as_json=as_json)
+
+
 def _fleet(**options: Any) -> Any:
     from simulators.fleet import Fleet
 

@@ -20,10 +20,13 @@ from monitor.connect.recording.reading import SUFFIXES
 from monitor.errors import ConfigError
 from monitor.types import Samples
 from simulators import files
+from simulators.cameras import Cameras
 from simulators.faults import Fault
 from simulators.fleet import Fleet, Plan
+from simulators.parts import frame_messages, record_parts
 from simulators.play import (
     Disturbance,
+    Message,
     Pace,
     Summary,
     Target,
@@ -55,8 +58,13 @@ class Outlet:
         span: tuple[float, float],
     ) -> Summary:
         """Play to the end, with a progress bar over the `span`; the labels go beside."""
-        encode, pace = encoder(self.format), Pace(self.speed)
-        sent = self.disturbance.apply(messages(samples, self.topic, rate, encode))
+        return self.deliver(messages(samples, self.topic, rate, encoder(self.format)), faults, span)
+
+    def deliver(
+        self, made: Iterable[Message], faults: Sequence[Fault], span: tuple[float, float]
+    ) -> Summary:
+        """The same for messages that are made already."""
+        pace, sent = Pace(self.speed), self.disturbance.apply(made)
         if self.labels_topic != "":
             sent = with_labels(sent, faults, self.labels_topic or f"{self.topic}.labels")
         target = self.connect()
@@ -109,14 +117,41 @@ def record_machines(
     )
 
 
+def play_cameras(cameras: Cameras, seconds: float, outlet: Outlet) -> None:
+    """`cameras`: what simulated cameras see into a topic, as JPEG files."""
+    span = (cameras.start, cameras.start + seconds)
+    sent = frame_messages(cameras.frames(*span), outlet.topic)
+    summary = outlet.deliver(sent, cameras.faults, span)
+    outlet.tell(summary, sensors=cameras.count, faults=len(cameras.faults))
+
+
+def inspect_parts(cameras: Cameras, folder: Path, good: int, faulty: int, *, as_json: bool) -> None:
+    """`inspect`: good and faulty parts as a data set for inspection."""
+    count = record_parts(cameras, folder, good, faulty)
+    _tell({"pictures": count, "folder": str(folder)}, as_json=as_json)
+
+
+def cameras_of(cameras: Cameras, seconds: float, per_camera: int, severity: float) -> Cameras:
+    """The cameras with so many faults of each planned within their first `seconds`."""
+    _check_seconds(seconds)
+    if not per_camera:
+        return cameras
+    plan = Plan(per_machine=per_camera, severity=severity)
+    return cameras.with_faults(cameras.start, cameras.start + seconds, plan)
+
+
 def fleet_of(fleet: Fleet, seconds: float, per_machine: int, severity: float) -> Fleet:
     """The fleet with so many faults on each machine planned within its first `seconds`."""
-    if seconds <= 0:
-        raise ConfigError(f"seconds {seconds:g}: more than 0 is valid")
+    _check_seconds(seconds)
     if not per_machine:
         return fleet
     plan = Plan(per_machine=per_machine, severity=severity)
     return fleet.with_faults(fleet.start, fleet.start + seconds, plan)
+
+
+def _check_seconds(seconds: float) -> None:
+    if seconds <= 0:
+        raise ConfigError(f"seconds {seconds:g}: more than 0 is valid")
 
 
 def _first_in(paths: Sequence[Path]) -> Path:

@@ -46,7 +46,12 @@ class KafkaTarget:
     def send(self, message: Message) -> None:
         """As `Target.send`; does not wait for the broker."""
         try:
-            sent = self._producer.send(message.topic, key=message.key, value=message.value)
+            sent = self._producer.send(
+                message.topic,
+                key=message.key,
+                value=message.value,
+                headers=list(message.headers),
+            )
         except (kafka.errors.KafkaError, ValueError) as error:
             raise self._refusal(error) from error
         sent.add_errback(self._failed.append)

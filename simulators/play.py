@@ -29,6 +29,7 @@ class Message(NamedTuple):
     topic: str
     key: bytes
     value: bytes
+    headers: tuple[tuple[str, bytes], ...] = ()
 
 
 class Target(Protocol):
@@ -49,7 +50,9 @@ class MemoryTarget:
 
     def send(self, message: Message) -> None:
         if message.topic in self._log.topics:
-            self._log.append(message.key, message.time, message.value, topic=message.topic)
+            self._log.append(
+                message.key, message.time, message.value, message.headers, message.topic
+            )
 
     def close(self) -> None: ...
 

@@ -47,7 +47,7 @@ def outlet_to(target: Kept, labels_topic: str | None = None) -> commands.Outlet:
     )
 
 
-@pytest.mark.parametrize("command", ["play", "machines", "record"])
+@pytest.mark.parametrize("command", ["play", "machines", "record", "cameras", "inspect"])
 def test_each_command_has_help_with_an_example(command: str) -> None:
     assert f"python -m simulators {command}" in " ".join(invoke(command, "--help").split())
 
