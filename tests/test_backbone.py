@@ -62,10 +62,14 @@ def drawn() -> dict[str, Tensor]:
     for place, (_, before, inner, after) in enumerate(widths):
         name = f"_blocks.{place}."
         if place:
-            tensors[f"{name}_expand_conv.weight"] = torch.randn(inner, before, 1, 1) / before
+            tensors[f"{name}_expand_conv.weight"] = (
+                torch.randn(inner, before, 1, 1, generator=random) / before
+            )
             convolutions[f"{name}_bn0"] = inner
-        tensors[f"{name}_depthwise_conv.weight"] = torch.randn(inner, 1, 3, 3) / 3
-        tensors[f"{name}_project_conv.weight"] = torch.randn(after, inner, 1, 1) / inner
+        tensors[f"{name}_depthwise_conv.weight"] = torch.randn(inner, 1, 3, 3, generator=random) / 3
+        tensors[f"{name}_project_conv.weight"] = (
+            torch.randn(after, inner, 1, 1, generator=random) / inner
+        )
         convolutions |= {f"{name}_bn1": inner, f"{name}_bn2": after}
     for name, width in convolutions.items():
         tensors |= {f"{name}.weight": torch.ones(width), f"{name}.bias": torch.zeros(width)}

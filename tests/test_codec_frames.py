@@ -15,7 +15,7 @@ from PIL import Image
 
 from monitor.errors import ConfigError, DecodeError
 from monitor.settings import Format, Limits, ModelRule, StreamConfig, Use
-from monitor.stream.codec import frames, make_codec
+from monitor.stream.codec import make_codec
 from monitor.types import Partition, Record, Samples
 from monitor.windowing import CameraConfig
 from simulators.cameras import Cameras, encoded
@@ -171,12 +171,6 @@ def test_what_is_cut_short_is_refused() -> None:
     for form in ("jpeg", "png"):
         value = encoded(PICTURE, form)
         assert refusal(value[: len(value) // 2]).reason == "bad_image"
-
-
-def test_without_pillow_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(frames, "Image")
-    with pytest.raises(ConfigError, match=r"pip install 'monitor\[images\]'"):
-        make_codec(stream())
 
 
 def test_no_name_is_in_a_picture() -> None:

@@ -195,7 +195,8 @@ def test_the_command_counts_the_faults_it_learned(
     run(chosen, [path], labels=labels, json_file=figures)
     (model,) = json.loads(figures.read_text())["models"]
     assert (model["faults"], model["anomalous"]) == (9, 0)
-    assert "119 windows, 9 of them faults, of 1 sensors" in capsys.readouterr().out
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "119 windows, 9 of them faults, of 1 sensors" in shown
 
 
 def machines() -> dict[str, SensorWindows]:

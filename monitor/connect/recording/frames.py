@@ -18,7 +18,7 @@ from monitor.connect.recording.sounds import began
 from monitor.connect.recording.table import Table
 from monitor.errors import ConfigError, DecodeError
 from monitor.settings import StreamConfig
-from monitor.stream.codec.frames import check_installed, read_frame
+from monitor.stream.codec.frames import read_frame
 from monitor.types import Array
 from monitor.windowing import CameraConfig, Window
 
@@ -58,7 +58,6 @@ def read_frames(files: Sequence[Path], stream: StreamConfig) -> list[Frames]:
     first, in the order of their names. Raises ConfigError for what cannot be read.
     """
     window = _camera(files[0], stream.window)
-    check_installed()
     cameras: dict[str, list[tuple[int, Path]]] = {}
     for file, place in zip(files, _places(files), strict=True):
         cameras.setdefault(place.sensor, []).append((place.label, file))

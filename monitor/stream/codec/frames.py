@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import struct
 import zlib
-from contextlib import suppress
 from io import BytesIO
 from math import ceil
 from typing import Any, BinaryIO
 
 import numpy as np
+from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
 
 from monitor.errors import ConfigError, DecodeError
 from monitor.settings import StreamConfig
@@ -24,11 +26,6 @@ from monitor.stream.codec.telling import told
 from monitor.stream.codec.times import start_of
 from monitor.types import Array, Record, Samples
 from monitor.windowing import CameraConfig
-
-with suppress(ImportError):  # `check_installed` tells
-    from PIL import Image
-    from PIL.JpegImagePlugin import JpegImageFile
-    from PIL.PngImagePlugin import PngImageFile
 
 HEADS = {b"\xff\xd8\xff": "JPEG", b"\x89PNG": "PNG"}
 _PLAIN = {"gray": "L", "rgb": "RGB"}
@@ -40,13 +37,9 @@ _WORSE = (OverflowError, MemoryError, struct.error, zlib.error)
 
 
 class ImageCodec:
-    """Decodes the messages of one stream of cameras, each a whole picture.
-
-    Raises ConfigError where Pillow is not installed.
-    """
+    """Decodes the messages of one stream of cameras, each a whole picture."""
 
     def __init__(self, stream: StreamConfig) -> None:
-        check_installed()
         if not isinstance(stream.window, CameraConfig):
             raise ConfigError("format image needs window.input frames")
         self._name = namer(stream.sensor)
@@ -61,12 +54,6 @@ class ImageCodec:
         data = read_frame(BytesIO(record.value), self._window, self._pixels)
         data.flags.writeable = False
         return [self._shaper.samples(name, start, data)]
-
-
-def check_installed() -> None:
-    """Raises ConfigError where pictures cannot be read for lack of the extra `images`."""
-    if "Image" not in globals():
-        raise ConfigError("pictures need the package Pillow: pip install 'monitor[images]'")
 
 
 def read_frame(file: BinaryIO, window: CameraConfig, most: int) -> Array:
