@@ -77,6 +77,7 @@ def test_the_usual_layout_gives_labels_and_one_camera(tmp_path: Path) -> None:
     assert test.labels.tolist() == [0] * 5 + [1] * 4
     (whole,) = read_recordings([root], stream(tmp_path))
     assert len(whole.time) == 69, "masks are no pictures of parts"
+    assert whole.path == root / "bottle"
 
 
 def test_times_at_the_end_of_names_are_those_of_the_frames(tmp_path: Path) -> None:

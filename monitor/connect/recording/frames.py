@@ -8,6 +8,7 @@ that one camera saw: those in any other folder than `good` are anomalous.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from os.path import commonpath
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,7 +31,7 @@ MASKS = "ground_truth"
 
 class Frames(NamedTuple):
     """The frames of one camera in the order of time: `table.data` is `(C, n * H * W)`, one frame
-    after the other; `path` is that of the first.
+    after the other; `path` is the folder that all are in.
     """
 
     sensor: str
@@ -79,7 +80,7 @@ def _of_one(
     labels = np.array([label for label, _ in found], np.int8)
     known = None if (labels < 0).all() else labels
     table = Table(times, np.concatenate(read, axis=1), tuple(window.channels), known)
-    return Frames(sensor, table, found[0][1])
+    return Frames(sensor, table, Path(commonpath([file for _, file in found])))
 
 
 def _places(files: Sequence[Path]) -> list[_Place]:

@@ -70,7 +70,7 @@ def read_recordings(
         table = read_table(path, stream.window, time_column)
         found += [_recording(part, sensor or name, path) for sensor, part in table.by_sensor()]
     for recording in found:
-        if not is_picture(recording.path):
+        if not isinstance(stream.window, CameraConfig):
             _check_time(recording, stream.window)
     return found
 
