@@ -196,7 +196,9 @@ def test_spikes_are_found_and_figures_written(
     registry.write_text("".join(f"{file} 0\n" for file in files), "utf-8")
     monkeypatch.setattr(nab_report, "REGISTRY", registry)
     figures, scores = tmp_path / "found.json", tmp_path / "scores"
-    nab_report.run(folder.parent, json_file=figures, scores=scores)
+    shown = tmp_path / "nab.html"
+    nab_report.run(folder.parent, json_file=figures, scores=scores, report=shown)
+    assert shown.read_text("utf-8").count("data:image/png") >= 2
     found = json.loads(figures.read_text("utf-8"))
     assert found["standard"] > 90
     assert found["leave_one_group_out_standard"] <= found["standard"]

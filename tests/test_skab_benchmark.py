@@ -25,6 +25,7 @@ from monitor.offline.reproduce.skab_scoring import (
     rows_at,
     told_once,
 )
+from monitor.offline.reproduce.told_report import write_told
 from monitor.offline.suggest import suggest
 
 ROWS = 520
@@ -188,6 +189,9 @@ def test_the_report_has_every_figure_and_a_row_for_each_published_method(
     assert set(found["files"]) == {"one-0", "two-7"}
     shown = skab_report.table(found)
     assert shown.row_count == 3 + len(skab_report.PUBLISHED) + 2
+    told = skab_report.told("ensemble", scored)
+    write_told(tmp_path / "skab.html", "SKAB", told, {"ensemble": 1.0})
+    assert (tmp_path / "skab.html").read_text("utf-8").count("data:image/png") >= 2
     skab_report.write(tmp_path / "scores", {"ensemble": scored})
     table = pd.read_csv(tmp_path / "scores" / "two-7.ensemble.csv")
     assert list(table.columns) == ["file", "time", "detector", "raw", "value"]

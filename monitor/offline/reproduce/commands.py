@@ -41,19 +41,23 @@ def root() -> None:
 
 
 @app.command(epilog="Example: monitor reproduce nab --json nab.json --scores scores/")
-def nab(data: Data = None, json: JsonFile = None, scores: Scores = None) -> None:
+def nab(
+    data: Data = None, json: JsonFile = None, scores: Scores = None, report: ReportFile = None
+) -> None:
     """The Numenta Anomaly Benchmark: 58 series of one number each; a minute or two."""
     from monitor.offline.reproduce import nab_report as work
 
-    work.run(data, json_file=json, scores=scores)
+    work.run(data, json_file=json, scores=scores, report=report)
 
 
 @app.command(epilog="Example: monitor reproduce skab --json skab.json --scores scores/")
-def skab(data: Data = None, json: JsonFile = None, scores: Scores = None) -> None:
+def skab(
+    data: Data = None, json: JsonFile = None, scores: Scores = None, report: ReportFile = None
+) -> None:
     """The Skoltech Anomaly Benchmark: 34 runs of a water circulation testbed; about two minutes."""
     from monitor.offline.reproduce import skab_report as work
 
-    work.run(data, json_file=json, scores=scores)
+    work.run(data, json_file=json, scores=scores, report=report)
 
 
 @app.command(epilog="Example: monitor reproduce mnist --json mnist.json --report mnist.html")

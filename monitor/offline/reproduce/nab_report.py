@@ -36,6 +36,7 @@ from monitor.offline.reproduce.nab_scoring import (
     total_at,
 )
 from monitor.offline.reproduce.scores import Recorded, Told, write_scores, write_series
+from monitor.offline.reproduce.told_report import write_told
 
 URL = "https://raw.githubusercontent.com/numenta/NAB/ea702d75cc2258d9d7dd35ca8e5e2539d71f3140/"
 REGISTRY = Path(__file__).with_name("nab.sha256")
@@ -65,7 +66,13 @@ PUBLISHED = (
 )
 
 
-def run(data: Path | None, *, json_file: Path | None = None, scores: Path | None = None) -> None:
+def run(
+    data: Path | None,
+    *,
+    json_file: Path | None = None,
+    scores: Path | None = None,
+    report: Path | None = None,
+) -> None:
     """The command: run the benchmark, print the table and write figures and scores."""
     journal.configure(json=False, quiet=True)
     folder = find(data, "nab", listed(REGISTRY)) or download("nab", URL, REGISTRY)
@@ -78,6 +85,9 @@ def run(data: Path | None, *, json_file: Path | None = None, scores: Path | None
     if scores:
         write_series(scores, recorded(detectors, series, scored))
         write_scores(scores, "nab", told(detectors, series, scored, judged))
+    if report:
+        cut = {TOGETHER: found["thresholds"][STANDARD]}
+        write_told(report, "NAB", told(detectors, series, scored, judged), cut)
     console = Console()
     console.print(table(found))
     console.print(f"configuration of every series: {CONFIGURATION}")

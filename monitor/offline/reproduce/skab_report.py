@@ -38,6 +38,7 @@ from monitor.offline.reproduce.skab_scoring import (
     rows_at,
     told_once,
 )
+from monitor.offline.reproduce.told_report import write_told
 
 FLOOR_ROW, FLOOR_PERIOD = 550, 60  # what needs no data: see `floors`
 
@@ -64,7 +65,11 @@ PUBLISHED = (
 
 
 def run(
-    data: Path | None = None, *, json_file: Path | None = None, scores: Path | None = None
+    data: Path | None = None,
+    *,
+    json_file: Path | None = None,
+    scores: Path | None = None,
+    report: Path | None = None,
 ) -> None:
     """The command: run the benchmark, print a table beside the leaderboard, write figures."""
     journal.configure(json=False, quiet=True)
@@ -75,6 +80,8 @@ def run(
     found = {**figures(outliers, changes), "seconds": round(time.perf_counter() - began, 1)}
     if scores:
         write(scores, {OUTLIERS.detector: outliers, f"{CHANGES.detector}-change": changes})
+    if report:
+        write_told(report, "SKAB", told(OUTLIERS.detector, outliers), {OUTLIERS.detector: 1.0})
     Console().print(table(found))
     if json_file:
         write_figures(json_file, found)
