@@ -18,7 +18,7 @@ from monitor.connect.recording.sounds import is_sound, may_be_of
 from monitor.connect.recording.table import DELIMITERS
 from monitor.errors import ConfigError
 from monitor.features.front import front
-from monitor.offline.labels import Truth, truth_in
+from monitor.offline.labels import Event, Truth, check_sensors, read_labels, truth_in
 from monitor.settings import Config, StreamConfig
 from monitor.stream.window import Windower
 from monitor.types import Array
@@ -63,6 +63,20 @@ def read_recorded(
         for name, part in parts.items()
         if part
     }
+
+
+def read_labelled(
+    config: Config, paths: Iterable[Path], labels: Path | None, time_column: str | None = None
+) -> tuple[Recorded, Sequence[Event] | None]:
+    """Recordings, and what a file of labels tells of them; None without one.
+
+    Raises ConfigError for either that cannot be used, and for labels of sensors not recorded.
+    """
+    recorded = read_recorded(config, paths, time_column)
+    events = read_labels(labels) if labels else None
+    if labels and events:
+        check_sensors(labels, events, (r.sensor for each in recorded.values() for r in each))
+    return recorded, events
 
 
 def windows_of(recordings: Iterable[Recording], stream: StreamConfig) -> dict[str, SensorWindows]:

@@ -14,7 +14,7 @@ from rich.console import Console
 from monitor import journal
 from monitor.connect.recording.reading import Recording
 from monitor.errors import ConfigError
-from monitor.offline.dataset import Recorded, by_sensor, read_recorded
+from monitor.offline.dataset import Recorded, by_sensor, read_labelled
 from monitor.offline.evaluate_table import alerting_table, ranking_table
 from monitor.offline.figures import write_figures
 from monitor.offline.heard import Heard, Track
@@ -22,8 +22,6 @@ from monitor.offline.intervals import auroc_interval
 from monitor.offline.labels import (
     Event,
     Truth,
-    check_sensors,
-    read_labels,
     span,
     truth_from,
     truth_in,
@@ -101,10 +99,7 @@ def run(
 ) -> None:
     """The command: evaluate files and print tables."""
     journal.configure(json=False, quiet=True)
-    recorded = read_recorded(config, paths, time_column)
-    events = read_labels(labels) if labels else None
-    if labels and events:
-        check_sensors(labels, events, (r.sensor for each in recorded.values() for r in each))
+    recorded, events = read_labelled(config, paths, labels, time_column)
     found = evaluate(config, recorded, events, progress=True)
     console = Console()
     for stream in found.pooled:

@@ -89,12 +89,12 @@ def _places(files: Sequence[Path]) -> list[_Place]:
     sorted_ones = {f.parent.parent for f in resolved if f.parent.name.lower() in GOOD}
     # A test set may have no good part: it belongs to the training set beside it.
     sorted_ones |= {f.parent.parent for f in resolved if f.parent.parent.name.lower() in PARTS}
-    return [_place(file, file.parent.parent in sorted_ones) for file in resolved]
+    return [_place(file, by_kind=file.parent.parent in sorted_ones) for file in resolved]
 
 
-def _place(file: Path, sorted_by_kind: bool) -> _Place:
+def _place(file: Path, *, by_kind: bool) -> _Place:
     folder = file.parent
-    if not sorted_by_kind:
+    if not by_kind:
         return _Place(folder.name, -1)
     root = folder.parent
     sensor = root.parent.name if root.name.lower() in PARTS else root.name

@@ -15,11 +15,11 @@ from monitor.connect.store import ModelStore
 from monitor.errors import ConfigError
 from monitor.model import Model
 from monitor.notation import Reference
-from monitor.offline.dataset import Recorded, read_recorded
+from monitor.offline.dataset import Recorded, read_labelled
 from monitor.offline.evaluate import Part, part_of, pieces_of
 from monitor.offline.figures import write_figures
 from monitor.offline.heard import Heard
-from monitor.offline.labels import Event, check_sensors, read_labels
+from monitor.offline.labels import Event
 from monitor.offline.replay import Replayed, play
 from monitor.offline.report.models import Asked, Played, model_section
 from monitor.offline.report.page import Page, Section, write
@@ -40,10 +40,7 @@ def run(
 ) -> None:
     """The command: replay files and write the report of it to `out`."""
     journal.configure(json=False, quiet=True)
-    recorded = read_recorded(config, paths, time_column)
-    events = read_labels(labels) if labels else None
-    if labels and events:
-        check_sensors(labels, events, (r.sensor for each in recorded.values() for r in each))
+    recorded, events = read_labelled(config, paths, labels, time_column)
     page, figures = report(config, recorded, events, wanted, progress=True)
     write(out, page)
     Console().print(f"report: {out}", soft_wrap=True)
